@@ -1,0 +1,201 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// request is what all lifecycle requests have in common.
+type request struct {
+	Caller
+	verb                  Verb
+	instanceID, bindingID string
+	serviceID, planID     string
+	operation             string // the operation that answers it, for the audit record
+}
+
+// acceptance is what the accepting transaction decided.
+type acceptance struct {
+	verdict
+	op   *Operation // new or joined; nil if nothing had to be done
+	call *pendingCall
+	inst *Instance
+	bind *Binding
+}
+
+// accept runs decide in one transaction. decide gets the skeleton of a new operation;
+// if it returns verdictNew it has journaled the operation with admit. The
+// operation's goroutine starts after the commit; finished is closed when it ends.
+func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *effects, op *Operation) (acceptance, error)) (
+	acc acceptance, finished <-chan struct{}, release func(), err error) {
+	op, err := b.newOperation(r)
+	if err != nil {
+		return acc, nil, nil, AsError(err)
+	}
+	b.sched.hold(op.ID, op.InstanceID, op.BindingID)
+	finished, release = b.sched.watch(op.ID)
+	err = b.commit(ctx, writeAccept, func(tx Tx, fx *effects) (err error) {
+		fresh := *op
+		acc, err = decide(tx, fx, &fresh)
+		return err
+	})
+	if err != nil || acc.kind != verdictNew {
+		b.sched.drop(op.ID)
+		release()
+		switch {
+		case err != nil: // after drop: what is journaled after all must be free to start
+			err = b.commitFailed(ctx, op.ID, err)
+		case acc.kind == verdictJoin:
+			finished, release = b.sched.watch(acc.op.ID)
+			return acc, finished, release, nil
+		}
+		return acc, nil, func() {}, err
+	}
+	b.unfinished.Add(1)
+	if acc.op.State.Unfinished() {
+		b.sched.launch(op.ID, acc.call)
+	} else {
+		b.sched.drop(op.ID)
+	}
+	return acc, finished, release, nil
+}
+
+// commitFailed finds out what a failed commit means: our own errors are refusals;
+// after a failure of the store it looks whether the operation is journaled. Without
+// effect is 429, since a 5xx makes platforms delete; if nobody can say, it is 500.
+func (b *Broker) commitFailed(ctx context.Context, id string, err error) error {
+	if e := refusal(err); e != nil {
+		return e
+	}
+	if CodeOf(err) == CodeOverloaded { // ours or the store's: without effect
+		return err
+	}
+	if errors.Is(err, ErrBusy) {
+		return Errorf(CodeConcurrency, "The Service Broker does not support concurrent requests that mutate the same resource.").WithCause(err)
+	}
+	var op *Operation
+	seen := b.view(ctx, func(tx Tx) (err error) {
+		op, err = found(tx.Operation(id))
+		return err
+	})
+	switch {
+	case seen != nil:
+		return storeError(err)
+	case op != nil:
+		b.unfinished.Add(1)
+		b.sched.consider(op.InstanceID)
+		return stillRunning(op)
+	}
+	e := Errorf(CodeOverloaded, "The broker cannot take the request now; nothing was changed.").
+		WithHint("Send it again in a moment.").WithCause(err)
+	e.RetryAfter = 5 * time.Second
+	return e
+}
+
+// newOperation makes the skeleton of an operation.
+func (b *Broker) newOperation(r *request) (*Operation, error) {
+	id, err := b.clock.operationID()
+	if err != nil {
+		return nil, err
+	}
+	seed, err := b.clock.bytes(32)
+	if err != nil {
+		return nil, err
+	}
+	return &Operation{ID: id, Verb: r.verb, InstanceID: r.instanceID, BindingID: r.bindingID,
+		State: OperationPending, Phase: PhaseCall, Seed: seed, ProgressPercent: -1,
+		User: r.User, Identity: r.Identity, RequestID: r.RequestID, Trace: r.Trace, CreatedAt: b.clock.Now()}, nil
+}
+
+// admit journals a new operation: supersedes what cancel says, and records the
+// start of its first call if nothing stands before it.
+func (b *Broker) admit(tx Tx, fx *effects, w *work, s *situation, cancel []*Operation) (*pendingCall, error) {
+	op := w.op
+	if int(b.unfinished.Load()) >= b.cfg.MaxUnfinished {
+		e := Errorf(CodeOverloaded, "The broker has too many unfinished operations; nothing was changed.").
+			WithHint("Send the request again later.")
+		e.RetryAfter = 10 * time.Second
+		return nil, e
+	}
+	op.CreatedAt = after(op.CreatedAt, s)
+	op.Deadline = op.CreatedAt.Add(w.plan.Timeouts[op.Verb])
+	if err := b.supersede(tx, fx, op, s, cancel); err != nil {
+		return nil, err
+	}
+	if err := tx.PutDefinition(w.plan.Definition); err != nil {
+		return nil, err
+	}
+	if err := tx.InsertOperation(op); err != nil {
+		return nil, err
+	}
+	if err := step(tx, op, op.CreatedAt, StepAccepted, acceptedText(op), ""); err != nil {
+		return nil, err
+	}
+	var err error
+	if w.unfinished, err = tx.Unfinished(op.InstanceID); err != nil {
+		return nil, err
+	}
+	if op.Verb == VerbUnbind && !traces(w.bind) && !unfinishedBind(w) {
+		return nil, b.complete(tx, fx, w, Result{}) // never called: nothing to wait for
+	}
+	if before := b.blockedBy(op, w.unfinished); before != nil {
+		return nil, step(tx, op, op.CreatedAt, StepQueued, "waits for the "+string(before.Verb)+" "+before.ID, "")
+	}
+	d, err := b.next(tx, fx, w, false)
+	return d.call, err
+}
+
+// unfinishedBind tells whether a bind of the work's binding is still being cancelled.
+func unfinishedBind(w *work) bool {
+	return slices.ContainsFunc(w.unfinished, func(op *Operation) bool {
+		return op.Verb == VerbBind && op.BindingID == w.op.BindingID
+	})
+}
+
+func acceptedText(op *Operation) string {
+	text := string(op.Verb) + " of " + subject(op.InstanceID, op.BindingID)
+	if op.User != "" {
+		text += " by " + op.User
+	}
+	return text
+}
+
+// after gives at, or a time just after the newest operation of the situation: the
+// order of an instance's operations survives clocks that go back.
+func after(at time.Time, s *situation) time.Time {
+	for _, op := range append(s.unfinished, s.last) {
+		if op != nil && !at.After(op.CreatedAt) {
+			at = op.CreatedAt.Add(time.Microsecond)
+		}
+	}
+	return at
+}
+
+// supersede marks operations as cancelling. One that never called its plugin ends at once.
+func (b *Broker) supersede(tx Tx, fx *effects, by *Operation, s *situation, cancel []*Operation) error {
+	for _, op := range cancel {
+		if op.State == OperationPending {
+			op.CancelledBy = by.ID
+		}
+		op.State = OperationCancelling
+		by.Wanted.Effects = true
+		if err := step(tx, op, by.CreatedAt, StepCancel, "superseded by the "+string(by.Verb)+" "+by.ID, ""); err != nil {
+			return err
+		}
+		if op.Calls > 0 {
+			if err := tx.UpdateOperation(op); err != nil {
+				return err
+			}
+			fx.interrupt = append(fx.interrupt, op.ID)
+			continue
+		}
+		e := Errorf(CodeCancelled, "The %s was cancelled since a deletion was requested.", op.Verb).WithID(op.ID)
+		if err := b.finish(tx, fx, op, OperationFailed, e); err != nil {
+			return err
+		}
+	}
+	s.unfinished = nil // read again by whoever needs it
+	return nil
+}

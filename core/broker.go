@@ -1,0 +1,255 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a Broker is made of. Catalog, Store and Backends are required;
+// the rest has defaults.
+type Config struct {
+	Catalog  Catalog
+	Store    Store
+	Backends Backends
+	// Inventory asks what exists at backends, for operators; default: Backends, if it can.
+	Inventory Inventory
+
+	Log   *slog.Logger // default: discard
+	Audit *slog.Logger // audit records; default: Log
+	// Observe is told of every finished plugin call and operation; default: nothing.
+	Observe Observer
+	// Trace shows operations and plugin calls as spans; default: nothing.
+	Trace Tracer
+
+	Now    func() time.Time // default: time.Now
+	Random io.Reader        // default: crypto/rand
+
+	// FastAnswer is how long a request with accepts_incomplete waits for the work
+	// before it is answered 202. Default 2 s; negative means not at all.
+	FastAnswer time.Duration
+	// SyncBudget is how long a request without accepts_incomplete waits, from its
+	// first byte. Default 55 s.
+	SyncBudget time.Duration
+	// Backoff is the first and the longest pause after an unavailable answer.
+	// Default 1 s and 1 min, doubled each time, with up to 20 % of jitter.
+	BackoffMin, BackoffMax time.Duration
+	// PollInterval is the Retry-After of a poll where the plugin names none. Default 2 s.
+	PollInterval time.Duration
+	// KeepTombstones is how long finished operations of deleted instances are kept. Default 30 days.
+	KeepTombstones time.Duration
+	// MaxUnfinished is how many unfinished operations there may be before requests
+	// are refused with CodeOverloaded. Default 20,000.
+	MaxUnfinished int
+
+	// Fault is called before and after every store write and plugin call of the
+	// lifecycle, so that tests can end the process there. Nil in production.
+	Fault func(FaultPoint)
+}
+
+// Observer is told what happens, for metrics. Its methods must return at once.
+type Observer interface {
+	// OperationFinished is called once per operation; code is "" on success.
+	OperationFinished(backend string, verb Verb, code ErrorCode, took time.Duration)
+	// CallFinished is called once per plugin call.
+	CallFinished(backend string, verb Verb, code ErrorCode, took time.Duration)
+}
+
+// Broker is the dispatcher: it decides what a request means, journals it, runs the
+// operations and answers. Make one with New, then call Start; safe for concurrent use.
+type Broker struct {
+	cfg   Config
+	sched *scheduler
+	clock *clock
+
+	ctx  context.Context // ends when Close begins, with the cause errShutdown
+	stop context.CancelCauseFunc
+	wg   sync.WaitGroup // every goroutine and every request
+
+	mu    sync.Mutex
+	phase brokerPhase
+
+	unfinished atomic.Int64 // operations that this broker knows as unfinished
+}
+
+type brokerPhase int
+
+const (
+	phaseNew brokerPhase = iota
+	phaseOpen
+	phaseClosed
+)
+
+// New makes a Broker; it does nothing before Start. It fails if a required part of
+// the configuration is missing.
+func New(cfg Config) (*Broker, error) {
+	if cfg.Catalog == nil || cfg.Store == nil || cfg.Backends == nil {
+		return nil, Errorf(CodeFailed, "a broker needs a catalog, a store and backends")
+	}
+	b := &Broker{cfg: cfg.withDefaults()}
+	b.ctx, b.stop = context.WithCancelCause(context.Background())
+	b.clock = &clock{now: b.cfg.Now, random: b.cfg.Random}
+	b.sched = newScheduler(b)
+	return b, nil
+}
+
+// withDefaults fills in what the configuration leaves open.
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Audit == nil {
+		c.Audit = c.Log
+	}
+	if c.Observe == nil {
+		c.Observe = nobody{}
+	}
+	if c.Trace == nil {
+		c.Trace = nobody{}
+	}
+	if c.Inventory == nil {
+		c.Inventory, _ = c.Backends.(Inventory)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Fault == nil {
+		c.Fault = func(FaultPoint) {}
+	}
+	c.FastAnswer = cmp.Or(c.FastAnswer, 2*time.Second)
+	c.SyncBudget = cmp.Or(c.SyncBudget, 55*time.Second)
+	c.BackoffMin = cmp.Or(c.BackoffMin, time.Second)
+	c.BackoffMax = cmp.Or(c.BackoffMax, time.Minute)
+	c.PollInterval = cmp.Or(c.PollInterval, 2*time.Second)
+	c.KeepTombstones = cmp.Or(c.KeepTombstones, 30*24*time.Hour)
+	c.MaxUnfinished = cmp.Or(c.MaxUnfinished, 20000)
+	return c
+}
+
+// Tracer shows operations and their plugin calls as spans of the trace that
+// Operation.Trace names, across restarts. Its methods must return at once.
+type Tracer interface {
+	// Call begins the span of one plugin call of op. The plugin is called in the
+	// context that it gives; end is called once, with the call's error.
+	Call(ctx context.Context, op *Operation, call *Call) (traced context.Context, end func(error))
+	// Finished is called once per operation, after its last call.
+	Finished(op *Operation)
+}
+
+// nobody is the Observer and the Tracer where none is configured.
+type nobody struct{}
+
+func (nobody) Call(ctx context.Context, _ *Operation, _ *Call) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+func (nobody) Finished(*Operation) {}
+
+func (nobody) OperationFinished(string, Verb, ErrorCode, time.Duration) {}
+func (nobody) CallFinished(string, Verb, ErrorCode, time.Duration)      {}
+
+// Start loads the unfinished operations, resumes them and begins to accept
+// requests. ctx bounds the loading only. It fails if the store cannot be read, and
+// may then be called again.
+func (b *Broker) Start(ctx context.Context) error {
+	left, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	b.resume(left) // without the lock: it starts goroutines
+	return nil
+}
+
+// open loads the unfinished operations and lets requests in.
+func (b *Broker) open(ctx context.Context) (left []*Operation, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.phase != phaseNew {
+		return nil, Errorf(CodeFailed, "the broker was started already")
+	}
+	err = b.cfg.Store.View(ctx, func(tx Tx) (err error) {
+		left, err = tx.Unfinished("")
+		return err
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	b.phase = phaseOpen
+	b.unfinished.Store(int64(len(left)))
+	b.wg.Add(1)
+	go b.sweep()
+	return left, nil
+}
+
+// resume lets the scheduler look at every instance that has unfinished operations.
+func (b *Broker) resume(left []*Operation) {
+	seen := map[string]bool{}
+	for _, op := range left {
+		b.cfg.Log.Info("operation resumes", "operation_id", op.ID, "instance_id", op.InstanceID, "verb", op.Verb, "calls", op.Calls)
+		if !seen[op.InstanceID] {
+			seen[op.InstanceID] = true
+			b.sched.consider(op.InstanceID)
+		}
+	}
+}
+
+// Close stops accepting, cancels the running plugin calls, answers the waiting
+// requests and waits for every goroutine. Unfinished operations stay in the journal
+// and resume with the next Start over the same store. It fails if ctx ends before
+// everything has returned; what is left then still ends on its own.
+func (b *Broker) Close(ctx context.Context) error {
+	b.mu.Lock()
+	b.phase = phaseClosed
+	b.mu.Unlock()
+	b.stop(errShutdown)
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return Errorf(CodeDeadline, "the broker's work did not end in time").WithCause(ctx.Err())
+	}
+}
+
+// enter counts a request in, so that Close waits for it; leave counts it out.
+func (b *Broker) enter() (leave func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.phase != phaseOpen {
+		e := Errorf(CodeOverloaded, "The broker is starting or shutting down and takes no requests now.").
+			WithHint("Send the request again in a moment.")
+		e.RetryAfter = 5 * time.Second
+		return nil, e
+	}
+	b.wg.Add(1)
+	return b.wg.Done, nil
+}
+
+// spawn runs fn in a goroutine that Close waits for; false once the broker closes.
+func (b *Broker) spawn(fn func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.phase == phaseClosed {
+		return false
+	}
+	b.wg.Add(1)
+	go func() {
+		defer b.wg.Done()
+		fn()
+	}()
+	return true
+}
+
+// Catalog is the snapshot that requests use now.
+func (b *Broker) Catalog() *Snapshot { return b.cfg.Catalog.Snapshot() }

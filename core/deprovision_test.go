@@ -1,0 +1,109 @@
+package core_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/chandler-broker/chandler/core"
+)
+
+// TestTotalDeprovision is the rule of that name, for what the matrix does not hold.
+func TestTotalDeprovision(t *testing.T) {
+	t.Run("failed provision DEP-01 ORP-03", func(t *testing.T) {
+		r := newRig(t)
+		r.backend.on(core.VerbProvision, pends("mine"), fails(core.CodeFailed, "half made"))
+		r.must("failed", put("i", false))
+		r.must("done", del("i", false))
+		last := r.backend.seen()[2]
+		if len(last.Attempted) != 1 || string(last.Attempted[0].Handle) != "mine" || len(last.Inputs) == 0 {
+			t.Errorf("ownership cannot be proven: %+v", last)
+		}
+	})
+	t.Run("never seen DEP-05 ORP-03 ORP-06", func(t *testing.T) {
+		r := newRig(t)
+		r.must("gone", del("never", false))
+		r.must("gone", unbind("never", "b", false))
+	})
+	t.Run("used again: a new incarnation, the fence goes on A-2 PRO-17", func(t *testing.T) {
+		r := newRig(t)
+		for range 2 {
+			r.must("created", put("a/b %2F", false))
+			r.must("done", del("a/b %2F", false))
+			r.must("gone", del("a/b %2F", false))
+		}
+		var fences []int64
+		for _, c := range r.backend.seen() {
+			fences = append(fences, c.Fence)
+		}
+		if diff := cmp.Diff([]int64{1, 2, 3, 4}, fences); diff != "" {
+			t.Errorf("fences (-want +got):\n%s", diff)
+		}
+		if v := r.poll("a/b %2F", "", ""); v.State != "succeeded" {
+			t.Errorf("C-3 LOI-03: the poll after the deletion says %q", v.State)
+		}
+	})
+	t.Run("wrong ids DEP-11 UNB-05", func(t *testing.T) {
+		r := newRig(t)
+		r.must("created", put("i", false))
+		r.must("created", bind("i", "b", false))
+		q := del("i", false)
+		q.PlanID = "large"
+		r.must("invalid_input", q)
+		u := unbind("i", "b", false)
+		u.ServiceID = ""
+		r.must("invalid_input", u)
+		u.BindingID = "other"
+		r.must("gone", u) // C-2
+	})
+	t.Run("a refusal comes before the bindings are unbound DEP-12 DEP-13", func(t *testing.T) {
+		r := newRig(t)
+		r.must("created", put("i", false))
+		r.must("created", bind("i", "b", false))
+		r.backend.on(core.VerbDeprovision, fails(core.CodeConflict, "the bucket is not empty"))
+		_, err := r.b.Deprovision(context.Background(), del("i", false))
+		if e := core.AsError(err); e.Code != core.CodeConflict || !e.Backend {
+			t.Errorf("the error is %+v", e)
+		}
+		r.must("unchanged", bind("i", "b", false))
+		r.must("unchanged", put("i", false))
+		if _, keys := r.backend.exists(); len(keys) != 1 {
+			t.Error("the binding is gone")
+		}
+		r.must("done", del("i", false))
+		r.wantVerbs("provision", "bind", "check", "check", "unbind", "deprovision")
+	})
+	t.Run("a refusal after something changed is a 5xx ERR-08", func(t *testing.T) {
+		r := newRig(t)
+		r.must("created", put("i", false))
+		r.must("created", bind("i", "b", false))
+		r.backend.desc.ChecksDeprovision = false
+		r.backend.on(core.VerbDeprovision, fails(core.CodeConflict, "the bucket is not empty"))
+		r.must("failed", del("i", false))
+		r.must("done", del("i", false))
+		r.wantVerbs("provision", "bind", "unbind", "deprovision", "deprovision")
+	})
+	t.Run("what a superseded provision made after all is known DEP-06", func(t *testing.T) {
+		r := newRig(t, slow)
+		entered, release := make(chan struct{}), make(chan struct{})
+		r.backend.on(core.VerbProvision, func(ctx context.Context, c core.Call, p func(core.Progress)) (core.Result, error) {
+			close(entered)
+			<-release // ignores its cancellation
+			return r.backend.done(ctx, c, p)
+		})
+		op := r.must("accepted", put("i", true))
+		receive(t, entered)
+		gone := r.must("accepted", del("i", true))
+		if v := r.poll("i", "", gone); v.State != "in progress" || r.row(gone).Calls != 0 {
+			t.Errorf("the deprovision did not wait for the call: %+v", v)
+		}
+		close(release)
+		r.settles(gone, "succeeded")
+		r.settles(op, "failed")
+		last := r.backend.seen()[1]
+		if last.Instance.Outputs == nil || len(last.Attempted) != 1 {
+			t.Errorf("the deprovision gets %+v", last)
+		}
+	})
+}
