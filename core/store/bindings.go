@@ -1,0 +1,108 @@
+package store
+
+import (
+	"database/sql"
+
+	"github.com/chandler-broker/chandler/core"
+)
+
+const bindingColumns = `instance_id, id, service_id, plan_id, definition, backend, request, parameters, context,
+	resource, predecessor, ready, inputs, outputs, attempted, result, last_operation, created_at, updated_at`
+
+const (
+	selectBinding = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? AND id = ?`
+	listBindings  = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? ORDER BY id`
+
+	putBinding = `INSERT INTO bindings (` + bindingColumns + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (instance_id, id) DO UPDATE SET service_id = excluded.service_id, plan_id = excluded.plan_id,
+	definition = excluded.definition, backend = excluded.backend, request = excluded.request,
+	parameters = excluded.parameters, context = excluded.context, resource = excluded.resource,
+	predecessor = excluded.predecessor, ready = excluded.ready, inputs = excluded.inputs,
+	outputs = excluded.outputs, attempted = excluded.attempted, result = excluded.result,
+	last_operation = excluded.last_operation, created_at = excluded.created_at, updated_at = excluded.updated_at`
+
+	deleteBinding        = `DELETE FROM bindings WHERE instance_id = ? AND id = ?`
+	deleteBindingSecrets = `DELETE FROM secrets WHERE instance_id = ? AND binding_id = ?`
+	// Operations that are still unfinished lose their secrets when they finish (UpdateOperation).
+	orphanBinding = `UPDATE operations SET gone = 1 WHERE instance_id = ? AND binding_id = ?`
+	stripBinding  = `UPDATE operations SET wanted = NULL, handle = NULL, seed = NULL
+	WHERE instance_id = ? AND binding_id = ? AND state NOT IN ('pending', 'cancelling')`
+)
+
+// Binding implements core.Tx.
+func (t *tx) Binding(instanceID, id string) (*core.Binding, error) {
+	list, err := t.bindings("read binding", selectBinding, instanceID, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, core.ErrNotFound
+	}
+	return list[0], nil
+}
+
+// PutBinding implements core.Tx. core.ErrNotFound if the instance does not exist.
+func (t *tx) PutBinding(b *core.Binding) error {
+	s := t.sealer("bindings", rowID(b.InstanceID, b.ID))
+	args := []any{b.InstanceID, b.ID, b.ServiceID, b.PlanID, b.Definition, b.Backend, b.Request,
+		s.bytes("parameters", b.Parameters), s.bytes("context", b.Context), s.bytes("resource", b.Resource),
+		b.Predecessor, b.Ready, s.bytes("inputs", b.Applied.Inputs), s.bytes("outputs", b.Applied.Outputs),
+		s.json("attempted", b.Attempted, len(b.Attempted) > 0), s.json("result", b.Result, b.Result != nil),
+		b.LastOperation, micros(b.CreatedAt), micros(b.UpdatedAt)}
+	if s.err != nil {
+		return s.err
+	}
+	_, err := t.exec("put binding", putBinding, args...)
+	return err
+}
+
+// DeleteBinding implements core.Tx. Deleting what does not exist is fine.
+func (t *tx) DeleteBinding(instanceID, id string) error {
+	if id == "" {
+		return core.ErrNotFound // "" stands for the instance in the tables below
+	}
+	for _, query := range []string{deleteBinding, deleteBindingSecrets, orphanBinding, stripBinding} {
+		if _, err := t.exec("delete binding", query, instanceID, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Bindings implements core.Tx.
+func (t *tx) Bindings(instanceID string) ([]*core.Binding, error) {
+	return t.bindings("list bindings", listBindings, instanceID)
+}
+
+func (t *tx) bindings(what, query string, args ...any) ([]*core.Binding, error) {
+	var list []*core.Binding
+	err := t.rows(what, false, func(r *sql.Rows) error {
+		b, err := t.scanBinding(r)
+		list = append(list, b)
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+func (t *tx) scanBinding(r *sql.Rows) (*core.Binding, error) {
+	var b core.Binding
+	var parameters, context, resource, inputs, outputs, attempted, result []byte
+	err := r.Scan(&b.InstanceID, &b.ID, &b.ServiceID, &b.PlanID, &b.Definition, &b.Backend, &b.Request,
+		blob{&parameters}, blob{&context}, blob{&resource}, &b.Predecessor, &b.Ready, blob{&inputs}, blob{&outputs},
+		blob{&attempted}, blob{&result}, &b.LastOperation, instant{&b.CreatedAt}, instant{&b.UpdatedAt})
+	if err != nil {
+		return nil, err
+	}
+	o := t.opener("bindings", rowID(b.InstanceID, b.ID))
+	b.Parameters = o.bytes("parameters", parameters)
+	b.Context = o.bytes("context", context)
+	b.Resource = o.bytes("resource", resource)
+	b.Applied = core.Applied{Inputs: o.bytes("inputs", inputs), Outputs: o.bytes("outputs", outputs)}
+	o.json("attempted", attempted, &b.Attempted)
+	o.json("result", result, &b.Result)
+	return &b, o.err
+}
