@@ -1,0 +1,150 @@
+package pluginhost_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/chandler-broker/chandler/core/pluginhost"
+)
+
+// TestNothingOutlivesTheBroker kills a broker in a process of its own.
+func TestNothingOutlivesTheBroker(t *testing.T) {
+	for _, c := range []struct {
+		name, why string
+		do        string
+		signal    syscall.Signal
+		before    func(t *testing.T, broker, plugin int) // the kill
+	}{
+		{"kill -9", "nothing in the broker can react", "fork", syscall.SIGKILL, nil},
+		{"SIGTERM without a handler", "dies as by itself", "fork", syscall.SIGTERM, nil},
+		{"daemon", "what left the process group dies, too", "daemon", syscall.SIGKILL, nil},
+		{"stopped plugin", "it cannot react to the pipe", "fork", syscall.SIGKILL,
+			func(t *testing.T, _, plugin int) { signalled(t, plugin, syscall.SIGSTOP) }},
+		{"the guard died before", "a new one takes its place", "fork", syscall.SIGKILL,
+			func(t *testing.T, broker, plugin int) {
+				old := guardOf(broker)
+				signalled(t, old, syscall.SIGKILL)
+				until(t, "there is a new guard", func() bool { g := guardOf(broker); return g != 0 && g != old })
+			}},
+		{"the plugin died before", "what it forked is not left behind even then", "fork", syscall.SIGKILL,
+			func(t *testing.T, _, plugin int) { signalled(t, plugin, syscall.SIGKILL) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, state := t.TempDir(), t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "chandler-plugin-test"), executable(t, variant{}), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			broker := exec.Command("/proc/self/exe")
+			broker.Env = append(os.Environ(), fmt.Sprintf(`PLUGINHOST_TEST_BROKER=%s|%s|{"do":%q}`, dir, state, c.do))
+			broker.Stderr = os.Stderr
+			out, err := broker.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := broker.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var o outputs
+			line, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil || json.Unmarshal([]byte(line), &o) != nil {
+				t.Fatalf("the broker said %q, %v", line, err)
+			}
+			if !alive(o.Pid) || !alive(o.Sleeper) {
+				t.Fatalf("plugin %d or sleeper %d do not run", o.Pid, o.Sleeper)
+			}
+			if c.before != nil {
+				c.before(t, broker.Process.Pid, o.Pid)
+			}
+			guard := guardOf(broker.Process.Pid)
+			signalled(t, broker.Process.Pid, c.signal)
+			_ = broker.Wait()
+			until(t, c.why, func() bool {
+				return !alive(o.Pid) && !alive(o.Sleeper) && (guard == 0 || !alive(guard)) && len(marked(state)) == 0
+			})
+		})
+	}
+}
+
+// guardOf finds the guard among the children of a broker.
+func guardOf(broker int) int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range dirs {
+		cmdline, _ := os.ReadFile(path)
+		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(rest)
+		if strings.HasPrefix(string(cmdline), "chandler-plugin-guard") && len(fields) > 1 && fields[1] == strconv.Itoa(broker) && fields[0] != "Z" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			return pid
+		}
+	}
+	return 0
+}
+
+// marked are the processes that have a state directory in their environment.
+func marked(state string) []string {
+	var out []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range dirs {
+		if env, err := os.ReadFile(path); err == nil && strings.Contains(string(env), "HOME="+state) {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
+func TestWhatAPluginForkedEndsWithIt(t *testing.T) {
+	for _, c := range []struct{ name, do, why string }{
+		{"in its group", "fork", "it holds the plugin's stderr, so the end would not be seen either"},
+		{"in a session of its own", "daemon", "it is found by its mark"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t)
+			b.install("test", variant{})
+			b.start()
+			t.Run("when it dies", func(t *testing.T) {
+				o := b.ask("test", do{Do: c.do})
+				signalled(t, o.Pid, syscall.SIGKILL)
+				until(t, c.why, func() bool { return !alive(o.Sleeper) })
+			})
+			t.Run("when it is replaced", func(t *testing.T) {
+				b.askSoon("test")
+				o := b.ask("test", do{Do: c.do})
+				b.install("test", variant{Version: "2.0.0"})
+				until(t, c.why, func() bool { return !alive(o.Sleeper) && !alive(o.Pid) })
+			})
+			t.Run("when the host closes", func(t *testing.T) {
+				o := b.ask("test", do{Do: c.do})
+				if err := b.host.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+				if alive(o.Pid) || alive(o.Sleeper) {
+					t.Errorf("alive: %v %v; %s", alive(o.Pid), alive(o.Sleeper), c.why)
+				}
+			})
+		})
+	}
+}
+
+func TestAStoppedPluginDoesNotKeepCloseWaiting(t *testing.T) {
+	b := newBed(t, func(cfg *pluginhost.Config) { cfg.Timing.StopGrace = quick.CancelGrace })
+	b.install("test", variant{})
+	b.start()
+	pid := b.ask("test", do{}).Pid
+	signalled(t, pid, syscall.SIGSTOP)
+	if err := b.host.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if alive(pid) {
+		t.Error("the process is still there")
+	}
+}
