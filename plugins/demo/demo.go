@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net"
+	"net/url"
+	"strconv"
+
+	"github.com/chandler-broker/chandler/core/plugin"
+)
+
+// demo serves one backend: a directory and the port that serves it.
+type demo struct {
+	store *store
+	// address is where the key-value service listens: host and port.
+	address address
+}
+
+var (
+	_ plugin.Plugin     = (*demo)(nil)
+	_ plugin.Configurer = (*demo)(nil)
+	_ plugin.Checker    = (*demo)(nil)
+)
+
+// Configure opens the directory and starts the key-value service.
+func (d *demo) Configure(ctx context.Context, req *plugin.ConfigureRequest) error {
+	var config struct {
+		Directory string `json:"directory"`
+		Listen    string `json:"listen"`
+	}
+	if err := req.Config.Decode(&config); err != nil {
+		return err
+	}
+	if config.Directory == "" {
+		config.Directory = req.DataDirectory
+	}
+	if config.Directory == "" {
+		return plugin.InvalidInput("/directory", "The broker gave no data directory, so one must be configured.")
+	}
+	store, err := openStore(config.Directory)
+	if err != nil {
+		return plugin.Unavailable(0, "The directory cannot be used.").WithCause(err)
+	}
+	d.store = store
+	d.address, err = serveData(ctx, store, config.Listen)
+	return err
+}
+
+// instanceOutputs are the outputs of Provision and Update.
+type instanceOutputs struct {
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	Database string `json:"database"`
+	URI      string `json:"uri"`
+}
+
+func (d *demo) instanceOutputs(id string) instanceOutputs {
+	uri := url.URL{Scheme: "http", Host: d.address.String(), Path: "/" + key(id) + "/"}
+	return instanceOutputs{Host: d.address.host, Port: d.address.port, Database: key(id), URI: uri.String()}
+}
+
+// Provision writes the record first as creating, then as ready.
+func (d *demo) Provision(ctx context.Context, req *plugin.InstanceRequest) (plugin.Result, error) {
+	var in instanceInputs
+	if err := req.Inputs.Decode(&in); err != nil {
+		return plugin.Result{}, err
+	}
+	w := d.work("provision", req.OperationID, in.behaviour, req.Handle, req.Progress)
+	return w.run(ctx,
+		func() error { return d.putInstance(req, in, stateCreating) },
+		func() (plugin.Result, error) {
+			err := d.putInstance(req, in, stateReady)
+			return plugin.Done(d.instanceOutputs(req.InstanceID)), err
+		})
+}
+
+// Update writes the record's inputs when all steps are over.
+func (d *demo) Update(ctx context.Context, req *plugin.InstanceRequest) (plugin.Result, error) {
+	var in instanceInputs
+	if err := req.Inputs.Decode(&in); err != nil {
+		return plugin.Result{}, err
+	}
+	w := d.work("update", req.OperationID, in.behaviour, req.Handle, req.Progress)
+	return w.run(ctx,
+		func() error { return d.mustExist(req.InstanceID) },
+		func() (plugin.Result, error) {
+			err := d.putInstance(req, in, stateReady)
+			return plugin.Done(d.instanceOutputs(req.InstanceID)), err
+		})
+}
+
+// putInstance brings the record to the inputs and the state; a ready one stays ready.
+func (d *demo) putInstance(req *plugin.InstanceRequest, in instanceInputs, state string) error {
+	return d.store.locked(func() error {
+		r, err := d.store.read(key(req.InstanceID))
+		if err != nil {
+			return err
+		}
+		if err := d.checkName(in.Name, req.InstanceID); err != nil {
+			return err
+		}
+		if r == nil {
+			r = &record{
+				InstanceID: req.InstanceID,
+				State:      state,
+				Created:    mark{req.OperationID, req.Fence},
+				Bindings:   map[string]bindingRecord{},
+				Data:       map[string]string{},
+			}
+		}
+		if err := checkFence(r, req.Fence); err != nil {
+			return err
+		}
+		if len(r.Data) > in.size() {
+			return plugin.InvalidInput("/size", "The instance holds %d keys, so its size cannot be %d.", len(r.Data), in.size())
+		}
+		if r.State != stateReady {
+			r.State = state
+		}
+		r.Inputs, r.Name, r.Fence = req.Inputs.Raw(), in.Name, req.Fence
+		return d.store.write(r)
+	})
+}
+
+// size is how many keys an instance may hold.
+func (in instanceInputs) size() int {
+	if in.Size == 0 {
+		return 1000
+	}
+	return in.Size
+}
+
+// checkName refuses the name of another instance.
+func (d *demo) checkName(name, instanceID string) error {
+	if name == "" {
+		return nil
+	}
+	holder, err := d.store.named(name)
+	if err != nil || holder == nil || holder.InstanceID == instanceID {
+		return err
+	}
+	return plugin.Conflict("The name %q is taken by another instance; choose another one.", name)
+}
+
+// checkFence keeps a call that was overtaken from undoing what came after it.
+func checkFence(r *record, fence int64) error {
+	if fence >= r.Fence {
+		return nil
+	}
+	return plugin.Failed("A later call has changed this already.").
+		WithDetail("the call's fence is %d, the record's %d", fence, r.Fence)
+}
+
+func (d *demo) mustExist(instanceID string) error {
+	r, err := d.store.read(key(instanceID))
+	if err == nil && r == nil {
+		return plugin.Failed("The instance does not exist at the backend any more.").InstanceUsable(false)
+	}
+	return err
+}
+
+// Check says whether Deprovision would be refused.
+func (d *demo) Check(_ context.Context, req *plugin.InstanceRequest) error {
+	var in instanceInputs
+	if err := req.Inputs.Decode(&in); err != nil {
+		return err
+	}
+	r, err := d.store.read(key(req.InstanceID))
+	if err != nil || r == nil {
+		return err
+	}
+	return checkEmpty(r, in)
+}
+
+func checkEmpty(r *record, in instanceInputs) error {
+	if in.OnDelete != "refuse" || len(r.Data) == 0 {
+		return nil
+	}
+	return plugin.Conflict("The instance still holds %d keys; remove them first.", len(r.Data))
+}
+
+// Deprovision removes the record, with keys and bindings.
+func (d *demo) Deprovision(ctx context.Context, req *plugin.InstanceRequest) (plugin.Result, error) {
+	var in instanceInputs
+	if err := req.Inputs.Decode(&in); err != nil {
+		return plugin.Result{}, err
+	}
+	w := d.work("deprovision", req.OperationID, in.behaviour, req.Handle, req.Progress)
+	return w.run(ctx,
+		func() error { return d.Check(ctx, req) },
+		func() (plugin.Result, error) {
+			return plugin.Done(nil), d.store.locked(func() error {
+				r, err := d.store.read(key(req.InstanceID))
+				if err != nil || r == nil {
+					return err
+				}
+				if err := checkEmpty(r, in); err != nil {
+					return err
+				}
+				if err := checkFence(r, req.Fence); err != nil {
+					return err
+				}
+				return d.store.remove(key(req.InstanceID))
+			})
+		})
+}
+
+// bindingOutputs are the outputs of Bind.
+type bindingOutputs struct {
+	URI      string `json:"uri"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Access   string `json:"access"`
+}
+
+// Bind writes a password's hash. A repeat of the operation derives the same password;
+// another operation for the same binding replaces it.
+func (d *demo) Bind(ctx context.Context, req *plugin.BindingRequest) (plugin.Result, error) {
+	var in bindInputs
+	if err := req.Inputs.Decode(&in); err != nil {
+		return plugin.Result{}, err
+	}
+	if in.Access == "" {
+		in.Access = "read-write"
+	}
+	out := bindingOutputs{Username: "u" + key(req.BindingID)[:16], Password: req.Secret("password", 32), Access: in.Access}
+	uri := url.URL{Scheme: "http", User: url.UserPassword(out.Username, out.Password),
+		Host: d.address.String(), Path: "/" + key(req.InstanceID) + "/"}
+	out.URI = uri.String()
+	w := d.work("bind", req.OperationID, withInstanceFaults(in.behaviour, req), req.Handle, req.Progress)
+	return w.run(ctx,
+		func() error { return d.mustExist(req.InstanceID) },
+		func() (plugin.Result, error) { return plugin.Done(out), d.putBinding(req, out) })
+}
+
+func (d *demo) putBinding(req *plugin.BindingRequest, out bindingOutputs) error {
+	return d.store.locked(func() error {
+		if err := d.mustExist(req.InstanceID); err != nil {
+			return err
+		}
+		r, err := d.store.read(key(req.InstanceID))
+		if err != nil {
+			return err
+		}
+		b := bindingRecord{
+			Username:       out.Username,
+			PasswordSHA256: hash(out.Password),
+			Access:         out.Access,
+			Created:        mark{req.OperationID, req.Fence},
+		}
+		if old, ok := r.Bindings[req.BindingID]; ok && old.Created.Fence > req.Fence {
+			return plugin.Failed("A later call has changed this already.").
+				WithDetail("the call's fence is %d, the binding's %d", req.Fence, old.Created.Fence)
+		}
+		r.Bindings[req.BindingID] = b
+		r.Fence = max(r.Fence, req.Fence)
+		return d.store.write(r)
+	})
+}
+
+// Unbind removes the binding's entry.
+func (d *demo) Unbind(ctx context.Context, req *plugin.BindingRequest) (plugin.Result, error) {
+	var in bindInputs
+	if err := req.Inputs.Decode(&in); err != nil {
+		return plugin.Result{}, err
+	}
+	w := d.work("unbind", req.OperationID, withInstanceFaults(in.behaviour, req), req.Handle, req.Progress)
+	return w.run(ctx,
+		func() error { return nil },
+		func() (plugin.Result, error) {
+			return plugin.Done(nil), d.store.locked(func() error {
+				r, err := d.store.read(key(req.InstanceID))
+				if err != nil || r == nil {
+					return err
+				}
+				if _, ok := r.Bindings[req.BindingID]; !ok {
+					return nil
+				}
+				delete(r.Bindings, req.BindingID)
+				r.Fence = max(r.Fence, req.Fence)
+				return d.store.write(r)
+			})
+		})
+}
+
+// withInstanceFaults adds the failures that the instance's inputs inject into binds and unbinds.
+func withInstanceFaults(b behaviour, req *plugin.BindingRequest) behaviour {
+	var instance instanceInputs
+	if err := json.Unmarshal(orObject(req.Instance.Inputs.Raw()), &instance); err == nil {
+		b.Fail = append(b.Fail, instance.Fail...)
+	}
+	return b
+}
+
+func orObject(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage(`{}`)
+	}
+	return raw
+}
+
+func hash(password string) string {
+	sum := sha256.Sum256([]byte(password))
+	return hex.EncodeToString(sum[:])
+}
+
+// address is a host and a port.
+type address struct {
+	host string
+	port int
+}
+
+func (a address) String() string { return net.JoinHostPort(a.host, strconv.Itoa(a.port)) }
