@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func serveCommand(io streams) *cobra.Command {
+	var file string
+	given := map[string]*string{}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the broker",
+		Long:  "Run the broker in the foreground until SIGTERM or SIGINT. Flags win over environment variables, which win over the configuration file.",
+		Args:  usage(cobra.NoArgs),
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration `file` (CHANDLER_CONFIG)")
+	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	for _, s := range settings {
+		given[s.flag] = c.Flags().String(s.flag, "", s.usage+" ("+s.env+")")
+		if len(s.values) > 0 {
+			_ = c.RegisterFlagCompletionFunc(s.flag, cobra.FixedCompletions(s.values, cobra.ShellCompDirectiveNoFileComp))
+		} else if s.directory {
+			_ = c.MarkFlagDirname(s.flag)
+		}
+	}
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		flags := map[string]string{}
+		for name, value := range given {
+			if cmd.Flags().Changed(name) {
+				flags[name] = *value
+			}
+		}
+		if file == "" {
+			file = os.Getenv("CHANDLER_CONFIG")
+		}
+		load := func() (Config, error) { return loadConfig(file, os.LookupEnv, flags) }
+		cfg, err := load()
+		if err != nil {
+			return exitf(exitUsage, "%v", err)
+		}
+		masked := &maskedWriter{out: io.Err}
+		masked.mask(cfg.secrets())
+		a := &app{cfg: cfg, masked: masked, log: newLogger(cfg.Log, masked)}
+		return a.serve(cmd.Context(), file, load)
+	}
+	return c
+}
+
+// serve runs the broker until ctx ends or the server fails. On SIGHUP, and when the
+// configuration file changes, what can change while it runs is reloaded.
+func (a *app) serve(ctx context.Context, file string, load func() (Config, error)) (err error) {
+	slog.SetDefault(a.log)
+	if a.tracing, err = startTracing(ctx); err != nil {
+		return fmt.Errorf("start tracing: %w", err)
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	if err := a.start(ctx); err != nil {
+		return errors.Join(err, a.tracing.close())
+	}
+	changed, unwatch := watchFile(file, a.cfg.source, a.log)
+	defer unwatch()
+	for {
+		select {
+		case <-ctx.Done():
+			a.log.Info("shutting down")
+			return errors.Join(a.stop(), a.tracing.close())
+		case err := <-a.served:
+			a.served <- err // stop reads it again
+			return errors.Join(fmt.Errorf("the server ended: %w", err), a.stop(), a.tracing.close())
+		case <-hangup:
+			a.reload(ctx, load)
+			if err := a.catalog.Reload(ctx); err != nil {
+				a.log.Error("the catalog was not reloaded", "error", err)
+			}
+		case <-changed:
+			a.reload(ctx, load)
+		}
+	}
+}
