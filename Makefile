@@ -1,0 +1,71 @@
+# Chandler. `make help` lists the targets; `make demo` and `make test` are all
+# that a fresh machine with Go and make needs.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+# Where executables go; plugins are found there by their names.
+BIN ?= bin
+# How long each fuzz target runs in `make fuzz`.
+FUZZTIME ?= 2m
+# Packages that `make test` and `make bench` look at.
+PKG ?= ./...
+# go test's flags.
+TESTFLAGS ?= -race -timeout 25m
+# The linter, pinned: it is built from the module proxy when it is missing.
+STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+PLUGINS := $(notdir $(wildcard plugins/*))
+
+.PHONY: help build gateway demo run test lint fuzz bench e2e generate clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the broker and the plugins into bin/
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./cmd/chandler
+	@set -e; for p in $(PLUGINS); do \
+	  echo "go build plugins/$$p"; \
+	  CGO_ENABLED=0 go build -trimpath -o $(BIN)/chandler-plugin-$$p ./plugins/$$p; \
+	done
+
+gateway: ## build the S3 gateway that demo, run and tests use (a nested module; about a minute the first time)
+	@mkdir -p $(BIN)
+	cd e2e/s3gateway && CGO_ENABLED=0 go build -trimpath -o $(abspath $(BIN))/s3gateway .
+
+demo: build gateway ## walk the main job from marketplace to deprovision against a real S3 gateway
+	go run ./e2e/demo -bin $(BIN)
+
+run: build gateway ## the same set-up in the foreground, for playing (ctrl-c ends it)
+	go run ./e2e/demo -bin $(BIN) -serve
+
+test: ## run the tests, with the race detector
+	go test $(TESTFLAGS) $(PKG)
+	cd e2e/s3gateway && go test $(TESTFLAGS) ./...
+
+lint: ## gofmt, go vet and staticcheck
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "run gofmt -w on these files:"; echo "$$files"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	cd e2e/s3gateway && go vet ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (default 2m)
+	@set -e -o pipefail; go list ./... | while read -r pkg; do \
+	  for f in $$(go test -list '^Fuzz' "$$pkg" 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; \
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$pkg"; \
+	  done; \
+	done
+
+bench: ## run the benchmarks; they print ratios measured side by side
+	go test -run '^$$' -bench . -benchmem $(PKG)
+
+e2e: ## end-to-end tests with real processes only: broker, plugins, S3 gateway
+	go test $(TESTFLAGS) -count=1 ./e2e/...
+
+generate: ## regenerate the plugin contract's Go code (needs protoc: Debian's protobuf-compiler and libprotobuf-dev)
+	core/plugin/proto/generate.sh
+
+clean: ## remove what build made
+	rm -rf $(BIN)
