@@ -53,6 +53,7 @@ type Description struct {
 type Applied struct {
 	Inputs  json.RawMessage // nil if nothing was ever applied
 	Outputs json.RawMessage
+	Version string // of the plugin that gave the outputs; "" if unknown
 }
 
 // Attempt is a change that was tried after the last applied one and did not finish.
@@ -156,6 +157,7 @@ type Progress struct {
 type Result struct {
 	Pending *Pending
 	Outputs json.RawMessage // an object; nil for deprovision, unbind
+	Version string          // of the plugin that answered
 	// Labels and Attributes are instance metadata that the plugin adds.
 	Labels, Attributes map[string]any
 	DashboardURL       string
