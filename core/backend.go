@@ -165,6 +165,11 @@ type Result struct {
 	Left []string
 }
 
+// applied is what exists after a call with these inputs was done.
+func (r Result) applied(inputs json.RawMessage) Applied {
+	return Applied{Inputs: inputs, Outputs: r.Outputs, Version: r.Version}
+}
+
 // Pending means: call again after RetryAfter with this handle.
 type Pending struct {
 	Handle     []byte

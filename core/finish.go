@@ -58,7 +58,7 @@ func (b *Broker) complete(tx Tx, fx *effects, w *work, res Result) error {
 
 func (b *Broker) completeInstance(tx Tx, fx *effects, w *work, res Result) error {
 	op, inst, want := w.op, w.inst, w.op.Wanted
-	inst.Applied = Applied{Inputs: want.Inputs, Outputs: res.Outputs}
+	inst.Applied = res.applied(want.Inputs)
 	inst.Attempted, inst.Ready, inst.Usable = nil, true, true
 	inst.PlanID, inst.Definition, inst.Parameters = want.PlanID, op.Definition, want.Parameters
 	inst.MaintenanceVersion = want.MaintenanceVersion
@@ -104,7 +104,7 @@ func overlaid(ours json.RawMessage, theirs map[string]any) (json.RawMessage, err
 // the templates cannot do that, the bind is undone.
 func (b *Broker) completeBind(tx Tx, fx *effects, w *work, res Result) error {
 	op, bind := w.op, w.bind
-	bind.Applied = Applied{Inputs: op.Wanted.Inputs, Outputs: res.Outputs}
+	bind.Applied = res.applied(op.Wanted.Inputs)
 	r := b.newRenderer(tx, w.plan, w.inst, object(w.inst.Parameters), op.Wanted.Context, op.Identity, bind)
 	result, err := r.bindingResult()
 	if err != nil {

@@ -92,7 +92,7 @@ func keepResult(w *work, res Result) {
 	if w.op.Wanted.Adopt { // not the broker's to remove before the adopt succeeded: see halfAdopted
 		return
 	}
-	applied := Applied{Inputs: w.op.Wanted.Inputs, Outputs: res.Outputs}
+	applied := res.applied(w.op.Wanted.Inputs)
 	switch w.op.Verb {
 	case VerbProvision, VerbUpdate:
 		w.inst.Applied = applied

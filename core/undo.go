@@ -56,7 +56,7 @@ func (b *Broker) finishUndone(tx Tx, fx *effects, w *work, res Result) error {
 	case VerbUpdate:
 		w.inst.Attempted = nil
 		if res.Outputs != nil {
-			w.inst.Applied.Outputs = res.Outputs
+			w.inst.Applied = res.applied(w.inst.Applied.Inputs)
 		}
 		if err := b.release(tx, op.Backend, op.InstanceID, w.inst.Applied.Inputs); err != nil {
 			return err

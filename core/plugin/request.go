@@ -5,6 +5,9 @@ package plugin
 type Applied struct {
 	Inputs  Document
 	Outputs Document
+	// Version is that of the plugin that gave the outputs; "" if the broker does not know
+	// it. Outputs whose form changed between versions are read by it.
+	Version string
 }
 
 // Attempt is a change that was begun after the applied one and did not finish.

@@ -149,6 +149,7 @@ func applied(in *pluginpb.Applied) Applied {
 	return Applied{
 		Inputs:  Document{raw: in.GetInputs(), lenient: true, what: "applied inputs"},
 		Outputs: Document{raw: in.GetOutputs(), lenient: true, what: "applied outputs"},
+		Version: in.GetPluginVersion(),
 	}
 }
 

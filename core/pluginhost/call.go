@@ -41,6 +41,7 @@ func (h *Host) Call(ctx context.Context, call core.Call, progress func(core.Prog
 		if out.err != nil {
 			return core.Result{}, out.err
 		}
+		out.result.Version = p.desc.Version
 		return out.result, nil
 	})
 }

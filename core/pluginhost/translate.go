@@ -119,7 +119,7 @@ func applied(a core.Applied) *pluginpb.Applied {
 	if a.Inputs == nil && a.Outputs == nil {
 		return nil
 	}
-	return &pluginpb.Applied{Inputs: a.Inputs, Outputs: a.Outputs}
+	return &pluginpb.Applied{Inputs: a.Inputs, Outputs: a.Outputs, PluginVersion: a.Version}
 }
 
 func attempts(list []core.Attempt) []*pluginpb.Attempt {

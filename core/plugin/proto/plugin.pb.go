@@ -678,7 +678,10 @@ type Applied struct {
 	// A JSON object.
 	Inputs []byte `protobuf:"bytes,1,opt,name=inputs,proto3" json:"inputs,omitempty"`
 	// A JSON object as the plugin gave it.
-	Outputs       []byte `protobuf:"bytes,2,opt,name=outputs,proto3" json:"outputs,omitempty"`
+	Outputs []byte `protobuf:"bytes,2,opt,name=outputs,proto3" json:"outputs,omitempty"`
+	// DescribeResponse.version of the plugin that gave the outputs; empty if the broker does not
+	// know it. A plugin reads the outputs of all versions that it names in reads_versions.
+	PluginVersion string `protobuf:"bytes,3,opt,name=plugin_version,json=pluginVersion,proto3" json:"plugin_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -725,6 +728,13 @@ func (x *Applied) GetOutputs() []byte {
 		return x.Outputs
 	}
 	return nil
+}
+
+func (x *Applied) GetPluginVersion() string {
+	if x != nil {
+		return x.PluginVersion
+	}
+	return ""
 }
 
 // A change that was begun and not finished.
@@ -1922,10 +1932,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05fence\x18\t \x01(\x03R\x05fence\x12\x12\n" +
 	"\x04seed\x18\n" +
 	" \x01(\fR\x04seed\x12\x17\n" +
-	"\acall_id\x18\v \x01(\tR\x06callId\";\n" +
+	"\acall_id\x18\v \x01(\tR\x06callId\"b\n" +
 	"\aApplied\x12\x16\n" +
 	"\x06inputs\x18\x01 \x01(\fR\x06inputs\x12\x18\n" +
-	"\aoutputs\x18\x02 \x01(\fR\aoutputs\"p\n" +
+	"\aoutputs\x18\x02 \x01(\fR\aoutputs\x12%\n" +
+	"\x0eplugin_version\x18\x03 \x01(\tR\rpluginVersion\"p\n" +
 	"\aAttempt\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x12\x12\n" +
 	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x16\n" +
