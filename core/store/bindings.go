@@ -7,20 +7,21 @@ import (
 )
 
 const bindingColumns = `instance_id, id, service_id, plan_id, definition, backend, request, parameters, context,
-	resource, predecessor, ready, inputs, outputs, attempted, result, last_operation, created_at, updated_at`
+	resource, predecessor, ready, inputs, outputs, attempted, result, last_operation, created_at, updated_at, plugin_version`
 
 const (
 	selectBinding = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? AND id = ?`
 	listBindings  = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? ORDER BY id`
 
 	putBinding = `INSERT INTO bindings (` + bindingColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (instance_id, id) DO UPDATE SET service_id = excluded.service_id, plan_id = excluded.plan_id,
 	definition = excluded.definition, backend = excluded.backend, request = excluded.request,
 	parameters = excluded.parameters, context = excluded.context, resource = excluded.resource,
 	predecessor = excluded.predecessor, ready = excluded.ready, inputs = excluded.inputs,
 	outputs = excluded.outputs, attempted = excluded.attempted, result = excluded.result,
-	last_operation = excluded.last_operation, created_at = excluded.created_at, updated_at = excluded.updated_at`
+	last_operation = excluded.last_operation, created_at = excluded.created_at, updated_at = excluded.updated_at,
+	plugin_version = excluded.plugin_version`
 
 	deleteBinding        = `DELETE FROM bindings WHERE instance_id = ? AND id = ?`
 	deleteBindingSecrets = `DELETE FROM secrets WHERE instance_id = ? AND binding_id = ?`
@@ -45,11 +46,11 @@ func (t *tx) Binding(instanceID, id string) (*core.Binding, error) {
 // PutBinding implements core.Tx. core.ErrNotFound if the instance does not exist.
 func (t *tx) PutBinding(b *core.Binding) error {
 	s := t.sealer("bindings", rowID(b.InstanceID, b.ID))
-	args := []any{b.InstanceID, b.ID, b.ServiceID, b.PlanID, b.Definition, b.Backend, b.Request,
+	args := []any{b.InstanceID, b.ID, b.ServiceID, b.PlanID, b.Definition, b.Backend, s.text("request", b.Request),
 		s.bytes("parameters", b.Parameters), s.bytes("context", b.Context), s.bytes("resource", b.Resource),
 		b.Predecessor, b.Ready, s.bytes("inputs", b.Applied.Inputs), s.bytes("outputs", b.Applied.Outputs),
 		s.json("attempted", b.Attempted, len(b.Attempted) > 0), s.json("result", b.Result, b.Result != nil),
-		b.LastOperation, micros(b.CreatedAt), micros(b.UpdatedAt)}
+		b.LastOperation, micros(b.CreatedAt), micros(b.UpdatedAt), b.Applied.Version}
 	if s.err != nil {
 		return s.err
 	}
@@ -93,15 +94,16 @@ func (t *tx) scanBinding(r *sql.Rows) (*core.Binding, error) {
 	var parameters, context, resource, inputs, outputs, attempted, result []byte
 	err := r.Scan(&b.InstanceID, &b.ID, &b.ServiceID, &b.PlanID, &b.Definition, &b.Backend, &b.Request,
 		blob{&parameters}, blob{&context}, blob{&resource}, &b.Predecessor, &b.Ready, blob{&inputs}, blob{&outputs},
-		blob{&attempted}, blob{&result}, &b.LastOperation, instant{&b.CreatedAt}, instant{&b.UpdatedAt})
+		blob{&attempted}, blob{&result}, &b.LastOperation, instant{&b.CreatedAt}, instant{&b.UpdatedAt}, &b.Applied.Version)
 	if err != nil {
 		return nil, err
 	}
 	o := t.opener("bindings", rowID(b.InstanceID, b.ID))
+	b.Request = o.text("request", b.Request)
 	b.Parameters = o.bytes("parameters", parameters)
 	b.Context = o.bytes("context", context)
 	b.Resource = o.bytes("resource", resource)
-	b.Applied = core.Applied{Inputs: o.bytes("inputs", inputs), Outputs: o.bytes("outputs", outputs)}
+	b.Applied.Inputs, b.Applied.Outputs = o.bytes("inputs", inputs), o.bytes("outputs", outputs)
 	o.json("attempted", attempted, &b.Attempted)
 	o.json("result", result, &b.Result)
 	return &b, o.err

@@ -1,8 +1,12 @@
 package store
 
-// Cipher encrypts the secret columns of the store: parameters, context, bind
-// resources, inputs, outputs, attempted, wanted, handles, seeds, binding results
-// and stable secrets. Safe for concurrent use.
+// Cipher encrypts the columns of the store that can hold secrets or words of users,
+// platforms and plugins: parameters, context, bind resources, inputs, outputs,
+// attempted, wanted, handles, seeds, binding results and stable secrets, but also
+// request digests (a short secret could be guessed from one), originating
+// identities, dashboard URLs, labels, attributes, progress, errors and timelines.
+// Ids, names, states, times and catalog definitions are stored as they are, and so
+// are reserved names, by which the database tells who has them. Safe for concurrent use.
 //
 // Table, row id and column name the place of a value; a Cipher binds the
 // ciphertext to it, so that a value that was moved elsewhere in the database does

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -56,11 +57,13 @@ func canaries(tx core.Tx) error {
 		return []core.Attempt{{Operation: "o", Inputs: object(), Handle: []byte(text())}}
 	}
 	in := &core.Instance{ID: "i", Parameters: object(), Context: object(),
-		Applied: core.Applied{Inputs: object(), Outputs: object()}, Attempted: attempts()}
-	b := &core.Binding{InstanceID: "i", ID: "b", Parameters: object(), Context: object(), Resource: object(),
+		Applied: core.Applied{Inputs: object(), Outputs: object()}, Attempted: attempts(),
+		DashboardURL: text(), Labels: object(), Attributes: object()}
+	b := &core.Binding{InstanceID: "i", ID: "b", Request: text(), Parameters: object(), Context: object(), Resource: object(),
 		Applied: core.Applied{Inputs: object(), Outputs: object()}, Attempted: attempts(),
 		Result: &core.BindingResult{Credentials: object(), SyslogDrainURL: text()}}
 	op := &core.Operation{ID: "o", InstanceID: "i", State: core.OperationPending, Handle: []byte(text()), Seed: []byte(text()),
+		Request: text(), ProgressText: text(), Left: []string{text()}, Identity: object(), Error: core.Errorf(core.CodeFailed, "%s", text()),
 		Wanted: core.Wanted{Parameters: object(), Context: object(), Inputs: object(), Undo: object(), Labels: object(),
 			Secrets: []string{text()}, Unbinds: []core.WantedUnbind{{BindingID: "b", Inputs: object()}}}}
 	for range 2 { // inserted and replaced
@@ -75,6 +78,9 @@ func canaries(tx core.Tx) error {
 		return err
 	}
 	if err := tx.UpdateOperation(op); err != nil {
+		return err
+	}
+	if err := tx.AddStep(&core.Step{Operation: "o", At: time.Now(), Text: text(), Detail: text()}); err != nil {
 		return err
 	}
 	for _, binding := range []string{"", "b"} {
@@ -110,7 +116,7 @@ func TestSecretColumnsPassTheCipher(t *testing.T) {
 	if err := s.Update(t.Context(), canaries); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(dump(t, plain), "canary-"); n < 24 { // two more are handles in JSON, which has them in base64
+	if n := strings.Count(dump(t, plain), "canary-"); n < 34 { // two more are handles in JSON, which has them in base64
 		t.Fatalf("only %d canaries in a store without a cipher", n)
 	}
 
@@ -128,9 +134,10 @@ func TestSecretColumnsPassTheCipher(t *testing.T) {
 	check("in the write-ahead log")
 	want := map[string]bool{}
 	for table, columns := range map[string]string{
-		"instances":  "parameters context inputs outputs attempted",
-		"bindings":   "parameters context resource inputs outputs attempted result",
-		"operations": "wanted handle seed",
+		"instances":  "parameters context inputs outputs attempted dashboard_url labels attributes",
+		"bindings":   "request parameters context resource inputs outputs attempted result",
+		"operations": "request wanted handle seed progress_text error left_behind identity",
+		"steps":      "text detail",
 		"secrets":    "value",
 	} {
 		for c := range strings.FieldsSeq(columns) {

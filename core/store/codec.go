@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -104,6 +106,19 @@ func (s *sealer) json(column string, v any, present bool) any {
 	return s.bytes(column, plain)
 }
 
+// sealedText begins a sealed value in a text column; base64 follows, since such a
+// column takes text only.
+const sealedText = "\x01"
+
+// text gives the value to store in a text column; "" stays as it is.
+func (s *sealer) text(column, plain string) string {
+	if _, open := s.cipher.(plainCipher); open || plain == "" || s.err != nil {
+		return plain
+	}
+	sealed, _ := s.bytes(column, []byte(plain)).([]byte)
+	return sealedText + base64.StdEncoding.EncodeToString(sealed)
+}
+
 // opener opens the columns of one row; the first failure stays in err.
 type opener struct {
 	cipher     Cipher
@@ -125,6 +140,29 @@ func (o *opener) bytes(column string, sealed []byte) []byte {
 		plain = []byte{}
 	}
 	return plain
+}
+
+// text gives back what sealer.text stored.
+func (o *opener) text(column, stored string) string {
+	if _, open := o.cipher.(plainCipher); open || stored == "" || o.err != nil {
+		return stored
+	}
+	sealed, err := unsealText(stored)
+	if err != nil {
+		o.err = fmt.Errorf("decrypt %s.%s of %s: %w", o.table, column, o.row, err)
+		return ""
+	}
+	return string(o.bytes(column, sealed))
+}
+
+// unsealText gives the sealed bytes of a text column's value. One without the mark
+// is given as it is: whether it may be unsealed is the Cipher's to say.
+func unsealText(stored string) ([]byte, error) {
+	text, marked := strings.CutPrefix(stored, sealedText)
+	if !marked {
+		return []byte(stored), nil
+	}
+	return base64.StdEncoding.DecodeString(text)
 }
 
 // json decodes what sealer.json stored into v; NULL leaves v alone.

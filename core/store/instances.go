@@ -9,13 +9,13 @@ import (
 
 const instanceColumns = `id, service_id, plan_id, definition, backend, organization_guid, space_guid,
 	parameters, context, ready, usable, inputs, outputs, attempted, dashboard_url, maintenance_version,
-	labels, attributes, last_operation, created_at, updated_at`
+	labels, attributes, last_operation, created_at, updated_at, plugin_version`
 
 const (
 	selectInstance = `SELECT ` + instanceColumns + ` FROM instances WHERE id = ?`
 
 	insertInstance = `INSERT INTO instances (` + instanceColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 	// The columns that lists and counts look instances up by are left out where they
 	// stay as they are, which is nearly always: that saves the index and the triggers.
@@ -23,7 +23,7 @@ const (
 	updateInstanceKeys = `UPDATE instances SET service_id = ?, plan_id = ?, definition = ?, backend = ? WHERE id = ?`
 	updateInstance     = `UPDATE instances SET organization_guid = ?, space_guid = ?, parameters = ?, context = ?,
 	ready = ?, usable = ?, inputs = ?, outputs = ?, attempted = ?, dashboard_url = ?, maintenance_version = ?,
-	labels = ?, attributes = ?, last_operation = ?, created_at = ?, updated_at = ? WHERE id = ?`
+	labels = ?, attributes = ?, last_operation = ?, created_at = ?, updated_at = ?, plugin_version = ? WHERE id = ?`
 
 	deleteInstance             = `DELETE FROM instances WHERE id = ?`
 	deleteInstanceSecrets      = `DELETE FROM secrets WHERE instance_id = ?`
@@ -53,8 +53,8 @@ func (t *tx) PutInstance(in *core.Instance) error {
 	rest := []any{in.OrganizationGUID, in.SpaceGUID,
 		s.bytes("parameters", in.Parameters), s.bytes("context", in.Context), in.Ready, in.Usable,
 		s.bytes("inputs", in.Applied.Inputs), s.bytes("outputs", in.Applied.Outputs),
-		s.json("attempted", in.Attempted, len(in.Attempted) > 0), in.DashboardURL, in.MaintenanceVersion,
-		raw(in.Labels), raw(in.Attributes), in.LastOperation, micros(in.CreatedAt), micros(in.UpdatedAt)}
+		s.json("attempted", in.Attempted, len(in.Attempted) > 0), s.text("dashboard_url", in.DashboardURL), in.MaintenanceVersion,
+		s.bytes("labels", in.Labels), s.bytes("attributes", in.Attributes), in.LastOperation, micros(in.CreatedAt), micros(in.UpdatedAt), in.Applied.Version}
 	if s.err != nil {
 		return s.err
 	}
@@ -153,15 +153,16 @@ func (t *tx) scanInstance(r *sql.Rows) (*core.Instance, error) {
 	err := r.Scan(&in.ID, &in.ServiceID, &in.PlanID, &in.Definition, &in.Backend, &in.OrganizationGUID, &in.SpaceGUID,
 		blob{&parameters}, blob{&context}, &in.Ready, &in.Usable, blob{&inputs}, blob{&outputs}, blob{&attempted},
 		&in.DashboardURL, &in.MaintenanceVersion, blob{&labels}, blob{&attributes}, &in.LastOperation,
-		instant{&in.CreatedAt}, instant{&in.UpdatedAt})
+		instant{&in.CreatedAt}, instant{&in.UpdatedAt}, &in.Applied.Version)
 	if err != nil {
 		return nil, err
 	}
 	o := t.opener("instances", in.ID)
 	in.Parameters = o.bytes("parameters", parameters)
 	in.Context = o.bytes("context", context)
-	in.Applied = core.Applied{Inputs: o.bytes("inputs", inputs), Outputs: o.bytes("outputs", outputs)}
+	in.Applied.Inputs, in.Applied.Outputs = o.bytes("inputs", inputs), o.bytes("outputs", outputs)
 	o.json("attempted", attempted, &in.Attempted)
-	in.Labels, in.Attributes = labels, attributes
+	in.DashboardURL = o.text("dashboard_url", in.DashboardURL)
+	in.Labels, in.Attributes = o.bytes("labels", labels), o.bytes("attributes", attributes)
 	return &in, o.err
 }

@@ -2,9 +2,6 @@ package store
 
 import (
 	"database/sql"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -17,7 +14,7 @@ const (
 	fixedColumns    = `id, verb, instance_id, binding_id`
 	changingColumns = `state, phase, request, definition, backend, service_id, plan_id, wanted, handle, seed,
 	fence, calls, next_at, failures, deadline, progress_text, progress_percent, detached, reported, cancelled_by,
-	error, left_behind, user, identity, request_id, trace, holder, epoch, expires_at, created_at, started_at, finished_at`
+	error, left_behind, "user", identity, request_id, trace, holder, epoch, created_at, started_at, finished_at`
 	operationColumns = fixedColumns + `, ` + changingColumns
 
 	unfinished = `state IN ('pending', 'cancelling')` // exactly as in the partial index
@@ -133,28 +130,12 @@ func (t *tx) changing(op *core.Operation, gone bool) ([]any, error) {
 	if !gone {
 		wanted, handle, seed = s.json("wanted", op.Wanted, true), s.bytes("handle", op.Handle), s.bytes("seed", op.Seed)
 	}
-	failure, err := optionalJSON(op.Error, op.Error != nil)
-	if err != nil {
-		return nil, err
-	}
-	left, err := optionalJSON(op.Left, len(op.Left) > 0)
-	if err != nil {
-		return nil, err
-	}
-	return []any{string(op.State), string(op.Phase), op.Request, op.Definition, op.Backend,
+	return []any{string(op.State), string(op.Phase), s.text("request", op.Request), op.Definition, op.Backend,
 		op.Wanted.ServiceID, op.Wanted.PlanID, wanted, handle, seed,
-		op.Fence, op.Calls, micros(op.NextAt), op.Failures, micros(op.Deadline), op.ProgressText, op.ProgressPercent,
-		op.Detached, op.Reported, op.CancelledBy, failure, left, op.User, raw(op.Identity), op.RequestID, op.Trace,
-		op.Holder, op.Epoch, micros(op.ExpiresAt), micros(op.CreatedAt), micros(op.StartedAt), micros(op.FinishedAt)}, s.err
-}
-
-// optionalJSON is the JSON of v for a column that is not secret; NULL if there is none.
-func optionalJSON(v any, present bool) (any, error) {
-	if !present {
-		return nil, nil
-	}
-	b, err := encodeJSON(v)
-	return b, err
+		op.Fence, op.Calls, micros(op.NextAt), op.Failures, micros(op.Deadline), s.text("progress_text", op.ProgressText), op.ProgressPercent,
+		op.Detached, op.Reported, op.CancelledBy,
+		s.json("error", op.Error, op.Error != nil), s.json("left_behind", op.Left, len(op.Left) > 0), op.User, s.bytes("identity", op.Identity), op.RequestID, op.Trace,
+		op.Holder, op.Epoch, micros(op.CreatedAt), micros(op.StartedAt), micros(op.FinishedAt)}, s.err
 }
 
 func (t *tx) operation(what, query string, args ...any) (*core.Operation, error) {
@@ -189,7 +170,7 @@ func (t *tx) scanOperation(r *sql.Rows) (*core.Operation, error) {
 		&op.Backend, &service, &plan, blob{&wanted}, blob{&handle}, blob{&seed}, &op.Fence, &op.Calls,
 		instant{&op.NextAt}, &op.Failures, instant{&op.Deadline}, &op.ProgressText, &op.ProgressPercent,
 		&op.Detached, &op.Reported, &op.CancelledBy, blob{&failure}, blob{&left}, &op.User, blob{&identity},
-		&op.RequestID, &op.Trace, &op.Holder, &op.Epoch, instant{&op.ExpiresAt}, instant{&op.CreatedAt},
+		&op.RequestID, &op.Trace, &op.Holder, &op.Epoch, instant{&op.CreatedAt},
 		instant{&op.StartedAt}, instant{&op.FinishedAt})
 	if err != nil {
 		return nil, err
@@ -198,17 +179,8 @@ func (t *tx) scanOperation(r *sql.Rows) (*core.Operation, error) {
 	o.json("wanted", wanted, &op.Wanted)
 	op.Wanted.ServiceID, op.Wanted.PlanID = service, plan
 	op.Handle, op.Seed = o.bytes("handle", handle), o.bytes("seed", seed)
-	op.Identity = identity
-	if err := errors.Join(o.err, decodeOptional(failure, &op.Error), decodeOptional(left, &op.Left)); err != nil {
-		return nil, fmt.Errorf("operation %s: %w", op.ID, err)
-	}
-	return &op, nil
-}
-
-// decodeOptional reads what optionalJSON wrote.
-func decodeOptional(b []byte, v any) error {
-	if b == nil {
-		return nil
-	}
-	return json.Unmarshal(b, v)
+	op.Identity, op.Request, op.ProgressText = o.bytes("identity", identity), o.text("request", op.Request), o.text("progress_text", op.ProgressText)
+	o.json("error", failure, &op.Error)
+	o.json("left_behind", left, &op.Left)
+	return &op, o.err
 }

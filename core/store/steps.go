@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"fmt"
 
 	"github.com/chandler-broker/chandler/core"
 )
@@ -19,8 +20,16 @@ const (
 
 // AddStep implements core.Tx. core.ErrNotFound if the operation does not exist.
 func (t *tx) AddStep(s *core.Step) error {
-	return t.row("add step", true, []any{&s.Seq}, addStep, micros(s.At), string(s.Kind), s.Text, s.Detail, s.Operation)
+	c := t.sealer("steps", stepRow(s))
+	text, detail := c.text("text", s.Text), c.text("detail", s.Detail)
+	if c.err != nil {
+		return c.err
+	}
+	return t.row("add step", true, []any{&s.Seq}, addStep, micros(s.At), string(s.Kind), text, detail, s.Operation)
 }
+
+// stepRow names a step for the Cipher: its number is not known before it is inserted.
+func stepRow(s *core.Step) string { return rowID(s.Operation, fmt.Sprint(micros(s.At))) }
 
 // Steps implements core.Tx: in the order of Seq; none for an unknown operation.
 func (t *tx) Steps(operation string) ([]*core.Step, error) {
@@ -28,7 +37,12 @@ func (t *tx) Steps(operation string) ([]*core.Step, error) {
 	err := t.rows("list steps", false, func(r *sql.Rows) error {
 		s := &core.Step{Operation: operation}
 		list = append(list, s)
-		return r.Scan(&s.Seq, instant{&s.At}, &s.Kind, &s.Text, &s.Detail)
+		if err := r.Scan(&s.Seq, instant{&s.At}, &s.Kind, &s.Text, &s.Detail); err != nil {
+			return err
+		}
+		o := t.opener("steps", stepRow(s))
+		s.Text, s.Detail = o.text("text", s.Text), o.text("detail", s.Detail)
+		return o.err
 	}, listSteps, operation)
 	if err != nil {
 		return nil, err
