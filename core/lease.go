@@ -10,6 +10,10 @@ import (
 // may have taken its operations over by now, and its holder never gets a lease again.
 var ErrLeaseLost = errors.New("the lease has ended")
 
+// ErrLeaseEnding is the cause with which the contexts of plugin calls are cancelled when
+// this broker's lease is about to end: such a call must be over very soon, whatever it costs.
+var ErrLeaseEnding = errors.New("this broker's lease is about to end")
+
 // Leases lets several brokers (replicas) work over one store. A replica holds one lease,
 // which it renews; an unfinished operation is run by its holder for as long as that one's
 // lease lives. All unfinished operations of an instance have the same holder, so that what
