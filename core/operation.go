@@ -82,10 +82,10 @@ type Operation struct {
 	// Trace is Caller.Trace, so that a resumed operation stays in its trace; "" without tracing.
 	Trace string
 
-	// Lease: who runs it. Always Holder "" with SQLite.
-	Holder    string
-	Epoch     int64
-	ExpiresAt time.Time
+	// Holder is the replica that runs it; "" if it is free. When the holder's lease ends
+	// is kept once for the holder, see Leases. Epoch rises with each change of holder.
+	Holder string
+	Epoch  int64
 
 	CreatedAt  time.Time
 	StartedAt  time.Time // first plugin call; zero before

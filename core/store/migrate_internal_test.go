@@ -97,7 +97,7 @@ func TestMigrateFromEveryVersion(t *testing.T) {
 				t.Errorf("schema (-newest +migrated):\n%s", diff)
 			}
 			if version > 0 {
-				oldRows(t, s)
+				oldRows(t, s, version)
 			}
 		})
 	}
@@ -116,7 +116,7 @@ func script(t *testing.T, file, text string) {
 }
 
 // oldRows checks what testdata/version-N.sql says, through the store.
-func oldRows(t *testing.T, s *SQLite) {
+func oldRows(t *testing.T, s *SQLite, version int) {
 	t.Helper()
 	at := time.UnixMicro(1700000000000001).UTC()
 	err := s.View(t.Context(), func(tx core.Tx) error {
@@ -129,6 +129,9 @@ func oldRows(t *testing.T, s *SQLite) {
 			Applied:       core.Applied{Inputs: []byte(`{"bucket":"b"}`), Outputs: []byte(`{"endpoint":"e"}`)},
 			Attempted:     []core.Attempt{{Operation: "o", Verb: core.VerbUpdate, Inputs: []byte(`{"bucket":"c"}`), Handle: []byte("h")}},
 			LastOperation: "o", CreatedAt: at, UpdatedAt: at}
+		if version >= 3 {
+			want.Applied.Version = "1.2.3"
+		}
 		if diff := cmp.Diff(want, in); diff != "" {
 			t.Errorf("instance (-want +got):\n%s", diff)
 		}
@@ -145,6 +148,9 @@ func oldRows(t *testing.T, s *SQLite) {
 		}
 		if op.ID != "o" || string(op.Wanted.Inputs) != `{"bucket":"c"}` || op.Error.Message != "no" || op.Left[0] != "x" {
 			t.Errorf("operation: %+v", op)
+		}
+		if want := version >= 3; (op.Trace != "") != want || (op.Holder == "h" && op.Epoch == 2) != want {
+			t.Errorf("operation's trace, holder and epoch: %q, %q, %d", op.Trace, op.Holder, op.Epoch)
 		}
 		steps, err := tx.Steps("o")
 		if err != nil || len(steps) != 1 {
