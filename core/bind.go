@@ -55,9 +55,13 @@ func checkBind(snap *Snapshot, req BindRequest) error {
 		return err
 	}
 	if plan.RequiresApp && req.AppGUID == "" {
-		return Errorf(CodeRequiresApp, "This service supports generation of credentials through binding an application only.")
+		return requiresApp()
 	}
 	return checkAsync(plan, VerbBind, req.Caller)
+}
+
+func requiresApp() *Error {
+	return Errorf(CodeRequiresApp, "This service supports generation of credentials through binding an application only.")
 }
 
 // bindingNow is one bind on its way through the accepting transaction.

@@ -59,11 +59,39 @@ func polled(tx Tx, req PollRequest) (*Operation, error) {
 			return nil, err
 		}
 		joined := req.BindingID != "" && op != nil && op.Verb == VerbDeprovision
-		if op != nil && op.InstanceID == req.InstanceID && (op.BindingID == req.BindingID || joined) {
+		if op != nil && op.InstanceID == req.InstanceID && (op.BindingID == req.BindingID || joined) && !leftNoTrace(op) {
 			return op, nil
 		}
 	}
-	return found(tx.LatestOperation(req.InstanceID, req.BindingID))
+	return newestTold(tx, req.InstanceID, req.BindingID)
+}
+
+// newestTold is the newest operation of the subject that a platform can ask for.
+func newestTold(tx Tx, instanceID, bindingID string) (*Operation, error) {
+	op, err := found(tx.LatestOperation(instanceID, bindingID))
+	if err != nil || op == nil || !leftNoTrace(op) {
+		return op, err
+	}
+	older, err := tx.Operations(OperationFilter{InstanceID: instanceID, BindingID: bindingID, Limit: maxOperations})
+	if err != nil {
+		return nil, err
+	}
+	for _, op := range older {
+		if op.BindingID == bindingID && !leftNoTrace(op) {
+			return op, nil
+		}
+	}
+	return nil, nil
+}
+
+// maxOperations is the longest page of Tx.Operations.
+const maxOperations = 1000
+
+// leftNoTrace tells whether an operation is none to a platform: a provision or bind that
+// is answered with a 4xx, and of which nobody was told 202, leaves nothing behind (ERR-08).
+func leftNoTrace(op *Operation) bool {
+	return (op.Verb == VerbProvision || op.Verb == VerbBind) &&
+		op.State == OperationFailed && !op.Detached && op.Error != nil && refused(op.Error)
 }
 
 // waitsFor gives the operation that a queued one waits for.

@@ -152,6 +152,28 @@ func TestRotation(t *testing.T) {
 		r.must("created", bind("i", "old", false))
 		r.must("invalid_input", rotate("x", "old", false))
 	})
+	t.Run("ROT-02 what carries over must fit the plan of today", func(t *testing.T) {
+		r := newRig(t)
+		r.must("created", put("i", false))
+		q := bind("i", "old", false)
+		q.Parameters = []byte(`{"access":"ro"}`)
+		r.must("created", q)
+		next := newService()
+		next.Plans[0].SchemaBind = fields{known: []string{"mode"}}
+		r.shelf.put(nil, next)
+		_, err := r.b.Bind(context.Background(), rotate("x", "old", false))
+		e := core.AsError(err)
+		if e.Code != core.CodeInvalid || len(e.Violations) != 1 || e.Violations[0].Pointer != "/parameters/access" {
+			t.Errorf("not refused with a pointer: %+v", e)
+		}
+		if r.binding("i", "x") != nil {
+			t.Error("something is left")
+		}
+		app := newService()
+		app.Plans[0].RequiresApp = true
+		r.shelf.put(nil, app)
+		r.must("RequiresApp", rotate("x", "old", false))
+	})
 	t.Run("ROT-06 async required", func(t *testing.T) {
 		r := newRig(t, func(r *rig) { r.service.Plans[0].Async[core.VerbBind] = core.AsyncRequired })
 		r.must("created", put("i", false))
@@ -257,4 +279,56 @@ func TestPoll(t *testing.T) {
 	if v := r.poll("i", "", "foreign"); v.State != "succeeded" {
 		t.Errorf("A-15: %+v", v)
 	}
+}
+
+// TestPollOfRefused: what was refused with a 4xx has never been, to a poll.
+func TestPollOfRefused(t *testing.T) {
+	poll := func(r *rig, binding, operation string) string {
+		v, err := r.b.Poll(context.Background(), core.PollRequest{Caller: caller(true), InstanceID: "i", BindingID: binding, Operation: operation})
+		if err != nil {
+			return string(core.CodeOf(err))
+		}
+		return string(v.Verb) + " " + v.State
+	}
+	t.Run("LOI-02 ERR-08 provision", func(t *testing.T) {
+		r := newRig(t)
+		r.backend.on(core.VerbProvision, fails(core.CodeInvalid, "no such region"))
+		r.must("invalid_input", put("i", false))
+		for _, op := range []string{"", r.latest("i", "").ID} {
+			if got := poll(r, "", op); got != "not_found" {
+				t.Errorf("a poll of %q says %q", op, got)
+			}
+		}
+	})
+	t.Run("LOI-10 ERR-08 what was before is still told", func(t *testing.T) {
+		r := newRig(t)
+		r.must("created", put("i", false))
+		r.must("done", del("i", false))
+		r.backend.on(core.VerbProvision, fails(core.CodeInvalid, "no such region"))
+		r.must("invalid_input", put("i", false))
+		if got := poll(r, "", ""); got != "deprovision succeeded" {
+			t.Errorf("a poll says %q", got)
+		}
+	})
+	t.Run("LOB-02 ERR-08 bind", func(t *testing.T) {
+		r := newRig(t)
+		r.must("created", put("i", false))
+		r.backend.on(core.VerbBind, fails(core.CodeInvalid, "no such user"))
+		r.must("invalid_input", bind("i", "b", false))
+		if got := poll(r, "b", ""); got != "not_found" {
+			t.Errorf("a poll says %q", got)
+		}
+	})
+	t.Run("LOI-10 whoever was told 202 is told the failure", func(t *testing.T) {
+		r := newRig(t, slow)
+		g := r.backend.hold(core.VerbProvision, fails(core.CodeInvalid, "no such region"))
+		op := r.must("accepted", put("i", true))
+		close(g.release)
+		r.settles(op, "failed")
+		for range 2 {
+			if got := poll(r, "", op); got != "provision failed" {
+				t.Errorf("a poll says %q", got)
+			}
+		}
+	})
 }

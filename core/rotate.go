@@ -38,9 +38,26 @@ func (x *bindingNow) succeed(tx Tx) (err error) {
 	if !x.plan.BindingRotatable || !x.plan.Bindable {
 		return invalid("/predecessor_binding_id", "bindings of the plan %q cannot be rotated", x.plan.Name)
 	}
+	if err := checkCarried(x.plan, old); err != nil {
+		return err
+	}
 	row.ServiceID, row.PlanID = inst.ServiceID, inst.PlanID
 	row.Parameters, row.Context, row.Resource = old.Parameters, old.Context, old.Resource
 	return checkAsync(x.plan, VerbBind, req.Caller)
+}
+
+// checkCarried checks what a rotation takes over against the plan of today, which may
+// ask for more than the one that the predecessor was made with.
+func checkCarried(plan *Plan, old *Binding) error {
+	if err := checkParameters(plan.SchemaBind, object(old.Parameters)); err != nil {
+		e := AsError(err)
+		e.Message = "The parameters that carry over from the predecessor are not valid any more"
+		return e.WithHint("The plan has changed since; make a new binding with parameters that it takes.")
+	}
+	if plan.RequiresApp && object(old.Resource)["app_guid"] == nil {
+		return requiresApp()
+	}
+	return nil
 }
 
 // named tells whether the ids of the request are absent or these.

@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -115,7 +116,7 @@ func (b *Broker) settleError(tx Tx, fx *effects, w *work, e *Error) (bool, error
 	if op.Phase == PhaseUndo {
 		return false, b.finishNotUndone(tx, fx, w, e)
 	}
-	e = fromPlugin(e, op)
+	e = inUsersWords(fromPlugin(e, op), w)
 	if op.Wanted.Adopt {
 		return false, b.finishAdoptFailed(tx, fx, w, e)
 	}
@@ -157,6 +158,41 @@ func fromPlugin(e *Error, op *Operation) *Error {
 		e.Code = CodeInvalid
 	}
 	return e
+}
+
+// inUsersWords lets violations that name inputs name parameters of the request instead,
+// where an input is made of exactly one.
+func inUsersWords(e *Error, w *work) *Error {
+	if e.Code != CodeInvalid || len(e.Violations) == 0 || w.op.Wanted.Adopt {
+		return e
+	}
+	t := inputsOf(w.plan, w.op.Verb)
+	made, ok := t.(ParameterTemplate)
+	if !ok {
+		return e
+	}
+	c := *e
+	c.Violations = slices.Clone(e.Violations)
+	for i, v := range c.Violations {
+		if parameter, ok := made.Parameter(v.Pointer); ok {
+			c.Violations[i].Pointer = "/parameters" + parameter
+			c.Message = "The parameters are not valid for the backend"
+		}
+	}
+	return &c
+}
+
+// inputsOf is the template that a verb's inputs are rendered from; nil if there is none.
+func inputsOf(plan *Plan, verb Verb) Template {
+	switch {
+	case verb == VerbBind:
+		return plan.Bind
+	case verb == VerbUpdate && plan.Update != nil:
+		return plan.Update
+	case verb == VerbProvision || verb == VerbUpdate:
+		return plan.Provision
+	}
+	return nil
 }
 
 // userCaused tells whether the caller can do something about it, so that it is

@@ -129,6 +129,15 @@ type Template interface {
 	SecretNames() []string
 }
 
+// ParameterTemplate is a Template that can tell where its values come from, so that a
+// plugin's complaint about an input can name what the user wrote. core/template's are.
+type ParameterTemplate interface {
+	Template
+	// Parameter gives the JSON pointer into the parameters of what the value at a
+	// pointer of the result is made of; ok is false unless it is exactly one.
+	Parameter(pointer string) (parameter string, ok bool)
+}
+
 // Templates compiles template sources. core/template implements it.
 type Templates interface {
 	// Compile checks src against scope and compiles it. Problems carry file, line

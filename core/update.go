@@ -80,6 +80,10 @@ func (u *updating) accept(tx Tx, fx *effects) (acc acceptance, err error) {
 	if err := u.want(tx); err != nil {
 		return acc, err
 	}
+	if u.contextRefused() {
+		return acc, Errorf(CodeUnprocessable, "The service takes no updates of the context alone.").
+			WithHint("allow_context_updates is false in the catalog; nothing was changed.")
+	}
 	if u.changesNothing() {
 		acc.kind, acc.op = verdictUnchanged, nil
 		return acc, nil
@@ -174,6 +178,15 @@ func (u *updating) want(tx Tx) (err error) {
 	return nil
 }
 
+// contextRefused tells whether the request asks for another context and nothing else
+// of a service that does not let it change. A context beside other changes is no
+// request to change it: platforms send it with everything.
+func (u *updating) contextRefused() bool {
+	alone := u.req.PlanID == "" && u.req.Parameters == nil && u.req.Maintenance.Version == ""
+	return alone && !u.target.Service.AllowContextUpdates &&
+		u.op.Wanted.Context != nil && !bytes.Equal(u.op.Wanted.Context, u.s.inst.Context)
+}
+
 // changesNothing tells whether the instance is already as the update wants it, and
 // its last change was a clean success. A context alone counts only where the service allows it.
 func (u *updating) changesNothing() bool {
@@ -185,7 +198,7 @@ func (u *updating) changesNothing() bool {
 		return false
 	}
 	if u.req.PlanID == "" && u.req.Parameters == nil && u.req.Maintenance.Version == "" {
-		return true // a context that the service takes no update of
+		return true // nothing is asked for
 	}
 	return w.PlanID == inst.PlanID && bytes.Equal(w.Parameters, inst.Parameters) &&
 		w.MaintenanceVersion == inst.MaintenanceVersion && bytes.Equal(w.Inputs, inst.Applied.Inputs)

@@ -28,7 +28,7 @@ func may202(c Caller, plan *Plan, verb Verb) bool {
 func (b *Broker) wait(ctx context.Context, c Caller, w waiting) (op *Operation, accepted bool, err error) {
 	defer w.release()
 	if op, err = b.reload(ctx, w); err != nil || !op.State.Unfinished() {
-		if err == nil && w.joined && w.may202 && op.State == OperationFailed && !op.Reported {
+		if err == nil && w.joined && w.may202 && op.State == OperationFailed && !op.Reported && !leftNoTrace(op) {
 			return op, true, nil
 		}
 		return op, false, err

@@ -201,7 +201,7 @@ func TestConformanceProvision(t *testing.T) {
 	t.Run("ERR-02,ERR-08: what the plugin refuses is 400 and frees the id", func(t *testing.T) {
 		a := w.put(t, "refused", failingBody("refuse-provision", ""))
 		a.is(t, 400)
-		a.says(t, "The size is odd.")
+		a.says(t, "/parameters/size: The size is odd.") // and not the plugin's own name of it
 		w.absent(t, "refused")
 		a = w.put(t, "refused", failingBody("conflict-provision", ""))
 		a.is(t, 400)

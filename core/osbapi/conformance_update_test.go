@@ -136,8 +136,9 @@ func TestConformanceUpdate(t *testing.T) {
 			t.Errorf("the context was not taken: %s", a.raw)
 		}
 		have(t, "closed", instanceBody("svc-closed", "closed-plan", `"context":{"platform":"x","a":1}`))
-		w.patch(t, "closed", `{"service_id":"svc-closed","context":{"platform":"x","a":2}}`).is(t, 200)
-		w.admin(t, "GET", "/instances/closed").has(t, "instance/context/a", 1.0) // not taken: nothing changes
+		w.patch(t, "closed", `{"service_id":"svc-closed","context":{"platform":"x","a":2}}`).is(t, 422)
+		w.patch(t, "closed", `{"service_id":"svc-closed","context":{"platform":"x","a":1}}`).is(t, 200)
+		w.admin(t, "GET", "/instances/closed").has(t, "instance/context/a", 1.0)
 	})
 
 	t.Run("UPD-15,UPD-16,UPD-17,ERR-05,ERR-06: a failure applies nothing and says what is left", func(t *testing.T) {

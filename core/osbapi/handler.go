@@ -140,7 +140,7 @@ func (h *handler) finish(e *exchange, r *http.Request) {
 		slog.String("method", r.Method),
 		slog.String("route", e.route),
 		slog.Int("status", e.statusCode()),
-		slog.Duration("took", took),
+		slog.Float64("took_seconds", took.Seconds()),
 		slog.Int64("bytes", e.bytes),
 	}
 	if e.instanceID != "" {
