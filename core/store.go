@@ -65,6 +65,11 @@ type Tx interface {
 	// Unfinished lists the unfinished operations of an instance and all its
 	// bindings, oldest first; of everything if instanceID is "".
 	Unfinished(instanceID string) ([]*Operation, error)
+	// Held lists the instances that have unfinished operations of the holder, by id, ascending.
+	Held(holder string) (instances []string, err error)
+	// States gives the states of those of the operations that exist. It is quick: it
+	// reads nothing else.
+	States(operations []string) (map[string]OperationState, error)
 	// Operations lists newest first, before the cursor; ErrNotFound if the cursor's
 	// operation is gone.
 	Operations(OperationFilter) ([]*Operation, error)

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, options ...Option) {
 	t.Run("bindings", c.bindings)
 	t.Run("operations", c.operations)
 	t.Run("operation lists", c.operationLists)
+	t.Run("held operations and states", c.held)
 	t.Run("deletion", c.deletion)
 	t.Run("steps and fences", c.stepsAndFences)
 	t.Run("secrets", c.secrets)
