@@ -123,10 +123,7 @@ func (b *backend) setTarget(t target) {
 	b.mu.Lock()
 	b.want = t
 	b.mu.Unlock()
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+	wake(b.wake)
 }
 
 func (b *backend) wanted() target {
@@ -168,6 +165,9 @@ func (b *backend) ready(ctx context.Context) (*process, error) {
 	patience := time.NewTimer(b.host.cfg.Timing.ReadyWait)
 	defer patience.Stop()
 	for {
+		if b.host.lapsed() {
+			return nil, unavailable(0, lapsedWhy)
+		}
 		b.mu.Lock()
 		cur, state, problem, next, changed := b.cur, b.state, b.problem, b.next, b.changed
 		b.mu.Unlock()

@@ -157,6 +157,7 @@ func (r *running) follow(stream context.Context, end func()) outcome {
 
 	silence := time.NewTimer(r.timeout)
 	defer silence.Stop()
+	patience := r.p.host.cfg.Timing.CancelGrace
 	grace := time.NewTimer(0) // runs from Cancel, or from the last event, to the kill
 	<-grace.C
 	defer grace.Stop()
@@ -176,7 +177,10 @@ func (r *running) follow(stream context.Context, end func()) outcome {
 				defer close(asking)
 				r.sendCancel(stream)
 			}()
-			grace.Reset(r.p.host.cfg.Timing.CancelGrace)
+			if errors.Is(context.Cause(r.ctx), core.ErrLeaseEnding) {
+				patience = r.p.host.cfg.Timing.LeaseGrace
+			}
+			grace.Reset(patience)
 		}
 		done = nil
 		silence.Stop()
@@ -190,7 +194,7 @@ func (r *running) follow(stream context.Context, end func()) outcome {
 			if r.take(t.event) { // the handler has to return now
 				done = nil
 				silence.Stop()
-				grace.Reset(r.p.host.cfg.Timing.CancelGrace)
+				grace.Reset(patience)
 			} else if r.why == "" && r.outcome == nil {
 				silence.Reset(r.timeout)
 			}
@@ -205,7 +209,7 @@ func (r *running) follow(stream context.Context, end func()) outcome {
 			defer time.AfterFunc(2*time.Second, end).Stop()
 		case <-grace.C:
 			r.p.kill(fmt.Sprintf("a call (%s, operation %s) did not return within %s after its end was asked for or told",
-				r.call.Verb, r.call.OperationID, r.p.host.cfg.Timing.CancelGrace))
+				r.call.Verb, r.call.OperationID, patience))
 		}
 	}
 }

@@ -103,6 +103,9 @@ type Timing struct {
 	ReadyWait time.Duration
 	// CancelGrace is how long a cancelled call may go on before its process is killed: 10 s.
 	CancelGrace time.Duration
+	// LeaseGrace is the same for a call that is cancelled since the broker's lease ends
+	// (core.ErrLeaseEnding): 2 s, if CancelGrace is not shorter.
+	LeaseGrace time.Duration
 	// HealthInterval, HealthTimeout and HealthFailures: a process whose Health does not
 	// answer in time that often in a row is killed: 10 s, 5 s, 3.
 	HealthInterval, HealthTimeout time.Duration
@@ -137,6 +140,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Configure, time.Minute)
 	def(&t.ReadyWait, 20*time.Second)
 	def(&t.CancelGrace, 10*time.Second)
+	def(&t.LeaseGrace, min(2*time.Second, t.CancelGrace))
 	def(&t.HealthInterval, 10*time.Second)
 	def(&t.HealthTimeout, 5*time.Second)
 	def(&t.StopGrace, 5*time.Second)

@@ -1,59 +1,16 @@
 package pluginhost
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
-
-// What ends plugins when the broker ends, whatever ends it:
-//
-//   - the lifeline: a pipe whose write end only the broker holds; the SDK ends the
-//     plugin's process group at its end-of-file;
-//   - Pdeathsig, which the kernel sends to the plugin itself (not to what it forked);
-//   - the guard: a process of the broker's own executable in a session of its own. The
-//     broker tells it which process groups exist; when the broker is gone it kills
-//     them with SIGKILL, whatever the plugin is written in and whatever it ignores, and
-//     everything that carries their mark in its environment (what left the group).
-
-// guardName is argv[0] of the guard, by which init recognises it.
-const guardName = "chandler-plugin-guard"
-
-func init() {
-	if len(os.Args) == 1 && os.Args[0] == guardName {
-		runGuard(os.Stdin)
-		os.Exit(0)
-	}
-}
-
-// runGuard follows the broker's messages until its end: "+ pgid mark" and "- pgid".
-func runGuard(in io.Reader) {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	groups := map[int]string{}
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		var pgid int
-		var mark string
-		if _, err := fmt.Sscanf(lines.Text(), "+ %d %s", &pgid, &mark); err == nil && pgid > 1 {
-			groups[pgid] = mark
-		} else if _, err := fmt.Sscanf(lines.Text(), "- %d", &pgid); err == nil {
-			delete(groups, pgid)
-		}
-	}
-	for pgid, mark := range groups {
-		_ = syscall.Kill(-pgid, syscall.SIGKILL)
-		killMarked(mark)
-	}
-}
 
 // guard is the broker's side.
 type guard struct {
@@ -64,6 +21,7 @@ type guard struct {
 	in      *os.File // nil when the guard is not running
 	pid     int
 	groups  map[int]string
+	until   int64 // see keepUntil
 	closing chan struct{}
 	done    chan struct{}
 }
@@ -120,6 +78,7 @@ func (g *guard) start() (*exec.Cmd, error) {
 		return nil, err
 	}
 	g.in, g.pid = w, cmd.Process.Pid
+	g.send("= %d\n", g.until)
 	for pgid, mark := range g.groups {
 		g.send("+ %d %s\n", pgid, mark)
 	}
@@ -130,6 +89,15 @@ func (g *guard) send(format string, args ...any) {
 	if g.in != nil {
 		_, _ = fmt.Fprintf(g.in, format, args...) // a dead guard is noticed by keep
 	}
+}
+
+// keepUntil tells the guard when to kill every process group unless a later time is told before:
+// nanoseconds of the steady clock, 0 for never.
+func (g *guard) keepUntil(until int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.until = until
+	g.send("= %d\n", until)
 }
 
 // add makes the guard responsible for a process group.

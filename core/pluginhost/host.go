@@ -45,6 +45,9 @@ type Host struct {
 	installed map[string]installed
 	backends  map[string]*backend
 	draining  map[*process]bool
+	alive     map[*process]bool // everything that was started and is not over
+
+	bound bound
 }
 
 var _ core.Backends = (*Host)(nil)
@@ -63,7 +66,8 @@ func New(cfg Config) (*Host, error) {
 	}
 	cfg.Timing = cfg.Timing.withDefaults()
 	h := &Host{cfg: cfg, listed: map[string]BackendConfig{}, installed: map[string]installed{},
-		backends: map[string]*backend{}, draining: map[*process]bool{}, looked: make(chan struct{})}
+		backends: map[string]*backend{}, draining: map[*process]bool{}, alive: map[*process]bool{}, looked: make(chan struct{}),
+		bound: bound{changed: make(chan struct{}, 1)}}
 	if err := h.makeDirs(); err != nil {
 		h.removeDirs()
 		return nil, err
@@ -275,6 +279,7 @@ func (h *Host) Close(ctx context.Context) error {
 		<-done
 	}
 	h.cut()
+	h.bound.keeper.Wait()
 	h.guard.close()
 	h.launcher.close()
 	h.removeDirs()

@@ -80,6 +80,9 @@ func onProcess[T any](ctx context.Context, h *Host, name string, kind int, fn fu
 		if ctx.Err() != nil { // it ended at the same moment
 			return none, cancelled(ctx, "it was not begun")
 		}
+		if h.lapsed() {
+			return none, unavailable(0, lapsedWhy)
+		}
 		return fn(p)
 	}
 }

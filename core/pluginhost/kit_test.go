@@ -314,33 +314,6 @@ func (l *logBuffer) records(text string) []map[string]any {
 	return out
 }
 
-// brokerChild is a broker in a process of its own, which tests kill. It starts the one plugin that is installed,
-// makes the call that its role says, prints the outputs and waits.
-func brokerChild(role string) {
-	parts := strings.SplitN(role, "|", 3)
-	host, err := pluginhost.New(pluginhost.Config{Dir: parts[0], StateDir: parts[1], Timing: quick})
-	if err == nil {
-		err = host.Start(context.Background())
-	}
-	if err == nil {
-		err = host.AwaitSettled(context.Background())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	r, err := host.Call(context.Background(), core.Call{Backend: host.Status()[0].Name, Verb: core.VerbProvision, InstanceID: "i", OperationID: "o", Fence: 1, Seed: bytes.Repeat([]byte{1}, 32), Inputs: []byte(parts[2])}, nil)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Printf("%s\n", r.Outputs)
-	_ = os.Stdout.Sync()
-	for {
-		time.Sleep(time.Hour)
-	}
-}
-
 // signalled sends a signal to a process that the test knows.
 func signalled(t testing.TB, pid int, s syscall.Signal) {
 	t.Helper()

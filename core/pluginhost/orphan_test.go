@@ -1,12 +1,8 @@
 package pluginhost_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -43,30 +39,17 @@ func TestNothingOutlivesTheBroker(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "chandler-plugin-test"), executable(t, variant{}), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			broker := exec.Command("/proc/self/exe")
-			broker.Env = append(os.Environ(), fmt.Sprintf(`PLUGINHOST_TEST_BROKER=%s|%s|{"do":%q}`, dir, state, c.do))
-			broker.Stderr = os.Stderr
-			out, err := broker.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := broker.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var o outputs
-			line, err := bufio.NewReader(out).ReadString('\n')
-			if err != nil || json.Unmarshal([]byte(line), &o) != nil {
-				t.Fatalf("the broker said %q, %v", line, err)
-			}
+			broker := startBroker(t, dir, state)
+			o := broker.ask(do{Do: c.do})
 			if !alive(o.Pid) || !alive(o.Sleeper) {
 				t.Fatalf("plugin %d or sleeper %d do not run", o.Pid, o.Sleeper)
 			}
 			if c.before != nil {
-				c.before(t, broker.Process.Pid, o.Pid)
+				c.before(t, broker.pid(), o.Pid)
 			}
-			guard := guardOf(broker.Process.Pid)
-			signalled(t, broker.Process.Pid, c.signal)
-			_ = broker.Wait()
+			guard := guardOf(broker.pid())
+			signalled(t, broker.pid(), c.signal)
+			_ = broker.cmd.Wait()
 			until(t, c.why, func() bool {
 				return !alive(o.Pid) && !alive(o.Sleeper) && (guard == 0 || !alive(guard)) && len(marked(state)) == 0
 			})

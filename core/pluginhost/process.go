@@ -62,7 +62,11 @@ type process struct {
 // an error nothing of the process is left. Without configure it only describes itself.
 func (h *Host) startProcess(ctx context.Context, want target, configure bool) (*process, error) {
 	p := h.newProcess(want)
+	h.mu.Lock()
+	h.alive[p] = true
+	h.mu.Unlock()
 	if err := p.start(ctx); err != nil {
+		h.over(p)
 		return nil, err
 	}
 	err := p.describe(ctx)
@@ -400,6 +404,7 @@ func (p *process) stop() {
 	}
 	p.watching.Wait()
 	p.out.close()
+	p.host.over(p)
 	if p.tmp != "" {
 		_ = os.RemoveAll(p.tmp)
 	}

@@ -1,12 +1,9 @@
 package pluginhost_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -94,29 +91,16 @@ func TestWithTheSDK(t *testing.T) {
 func TestTheLifelineIsEnough(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	installSDK(t, dir)
-	broker := exec.Command("/proc/self/exe")
-	broker.Env = append(os.Environ(), fmt.Sprintf(`PLUGINHOST_TEST_BROKER=%s|%s|{"Do":"fork"}`, dir, state))
-	broker.Stderr = os.Stderr
-	out, err := broker.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := broker.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var o outputs
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || json.Unmarshal([]byte(line), &o) != nil || o.Sleeper == 0 {
-		t.Fatalf("the broker said %q, %v", line, err)
-	}
-	guard := guardOf(broker.Process.Pid)
+	broker := startBroker(t, dir, state)
+	o := broker.ask(do{Do: "fork"})
+	guard := guardOf(broker.pid())
 	if guard == 0 {
 		t.Fatal("there is no guard")
 	}
 	signalled(t, guard, syscall.SIGSTOP)
 	defer signalled(t, guard, syscall.SIGKILL)
-	signalled(t, broker.Process.Pid, syscall.SIGKILL)
-	_ = broker.Wait()
+	signalled(t, broker.pid(), syscall.SIGKILL)
+	_ = broker.cmd.Wait()
 	until(t, "plugin and sleeper end", func() bool { return !alive(o.Pid) && !alive(o.Sleeper) })
 }
 

@@ -58,6 +58,9 @@ func (s *supervisor) step(ctx context.Context) time.Duration {
 		s.good = s.host.lastGood(s.name, want)
 	}
 	defer s.noteDigests()
+	if s.host.lapsed() {
+		return s.await()
+	}
 	if s.cur == nil {
 		defer s.closeTried()
 		return s.revive(ctx, want)
@@ -66,6 +69,15 @@ func (s *supervisor) step(ctx context.Context) time.Duration {
 		return s.settle(want)
 	}
 	return s.replace(ctx, want)
+}
+
+// await is the state of things while the broker's lease has ended: KeepUntil wakes the supervisor.
+func (s *supervisor) await() time.Duration {
+	s.closeTried()
+	if s.cur == nil { // else it is about to end, which wakes the supervisor, too
+		s.setState(StateRestarting, errors.New(lapsedWhy), time.Time{})
+	}
+	return 0
 }
 
 func (s *supervisor) closeTried() {
@@ -88,7 +100,9 @@ func (s *supervisor) noticeEnd() {
 	}
 	p := s.cur
 	s.cur = nil
-	s.restart.failed(s.host.cfg.Now())
+	if p.killedWhy() != lapsedWhy && !s.host.lapsed() { // else the guard may have killed it: nobody's fault
+		s.restart.failed(s.host.cfg.Now())
+	}
 	err := p.crashed("%s", p.death())
 	p.log.Error("the plugin process ended", "error", err.Error(), "digest", p.want.bin.digest)
 	s.update(func() { s.backend.cur = nil; s.restarts++ })
@@ -199,6 +213,9 @@ func (s *supervisor) revive(ctx context.Context, want target) time.Duration {
 	}
 	if ctx.Err() != nil {
 		return 0
+	}
+	if s.host.lapsed() {
+		return s.await()
 	}
 	s.log.Error("the plugin could not be started", "digest", choice.bin.digest, "error", err)
 	return s.notRevived(ctx, choice, err)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ownExecutable is the running broker.
@@ -24,6 +26,9 @@ func waitChild(cmd *exec.Cmd, beforeReap func()) error {
 	beforeReap()
 	return err
 }
+
+// steady is a clock in nanoseconds that nobody sets and that all processes of the machine share.
+func steady() int64 { return clock(unix.CLOCK_MONOTONIC) }
 
 // killMarked needs /proc; elsewhere the process group is all that is killed.
 func killMarked(string) {}

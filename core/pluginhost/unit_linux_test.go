@@ -67,7 +67,7 @@ func TestGuardKillsOnlyWhatItWasTold(t *testing.T) {
 	told, untold, taken := start(), start(), start()
 	runGuard(strings.NewReader(strings.Join([]string{
 		"+ " + itoa(told.Process.Pid) + " 0123", "nonsense", "+ 0 x", "+ 1 x", "+ -5 x",
-		"+ " + itoa(taken.Process.Pid) + " 4567", "- " + itoa(taken.Process.Pid)}, "\n")))
+		"+ " + itoa(taken.Process.Pid) + " 4567", "- " + itoa(taken.Process.Pid), "= x", "= 0"}, "\n")))
 	if err := told.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("told: %v", err)
 	}
