@@ -74,8 +74,9 @@ func (s *store) port() string {
 }
 
 func (s *store) setPort(n int) error {
-	return s.locked(func() error {
-		return s.replace(filepath.Join(s.dir, "port"), []byte(strconv.Itoa(n)+"\n"))
+	return s.locked(func(t *turn) error {
+		t.replace(filepath.Join(s.dir, "port"), []byte(strconv.Itoa(n)+"\n"))
+		return nil
 	})
 }
 
@@ -134,9 +135,9 @@ func (h *dataHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, body := http.StatusInternalServerError, any("The key-value service cannot read its directory.")
-	_ = h.store.locked(func() error { // its error is that status
+	_ = h.store.locked(func(t *turn) error { // its error is that status
 		var err error
-		status, body, err = h.answer(r, database, name, string(value))
+		status, body, err = h.answer(t, r, database, name, string(value))
 		return err
 	})
 	if status == http.StatusUnauthorized {
@@ -153,9 +154,9 @@ func (h *dataHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// answer gives status and body, a string or something that is sent as JSON. The store is locked.
-func (h *dataHandler) answer(r *http.Request, database, name, value string) (int, any, error) {
-	rec, err := h.store.read(fileName(database))
+// answer gives status and body, a string or something that is sent as JSON.
+func (h *dataHandler) answer(t *turn, r *http.Request, database, name, value string) (int, any, error) {
+	rec, err := t.read(fileName(database))
 	if err != nil {
 		return http.StatusInternalServerError, "The instance cannot be read.", err
 	}
@@ -181,10 +182,10 @@ func (h *dataHandler) answer(r *http.Request, database, name, value string) (int
 	case b.Access != "read-write":
 		return http.StatusForbidden, "These credentials are read-only.", nil
 	}
-	return h.change(r.Method, rec, name, value)
+	return change(t, r.Method, rec, name, value)
 }
 
-func (h *dataHandler) change(method string, rec *record, name, value string) (int, any, error) {
+func change(t *turn, method string, rec *record, name, value string) (int, any, error) {
 	if method == http.MethodDelete {
 		delete(rec.Data, name)
 	} else {
@@ -197,7 +198,7 @@ func (h *dataHandler) change(method string, rec *record, name, value string) (in
 		}
 		rec.Data[name] = value
 	}
-	if err := h.store.write(rec); err != nil {
+	if err := t.write(rec); err != nil {
 		return http.StatusInternalServerError, "The instance cannot be written.", err
 	}
 	return http.StatusNoContent, "", nil

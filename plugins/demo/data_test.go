@@ -88,7 +88,7 @@ func TestPort(t *testing.T) {
 	defer stranger.Close()
 	go func() { _ = http.Serve(stranger, http.NotFoundHandler()) }()
 	taken := stranger.Addr().(*net.TCPAddr).Port
-	if err := (&store{dir}).setPort(taken); err != nil {
+	if err := d.store.setPort(taken); err != nil {
 		t.Fatal(err)
 	}
 	if err := again.Configure(t.Context(), req); err != nil || again.address.port == taken {

@@ -62,7 +62,7 @@ func (d *demo) instanceOutputs(id string) instanceOutputs {
 	return instanceOutputs{Host: d.address.host, Port: d.address.port, Database: key(id), URI: uri.String()}
 }
 
-// Provision writes the record first as creating, then as ready.
+// Provision writes the record as creating if it takes several steps, and in the end as ready.
 func (d *demo) Provision(ctx context.Context, req *plugin.InstanceRequest) (plugin.Result, error) {
 	var in instanceInputs
 	if err := req.Inputs.Decode(&in); err != nil {
@@ -70,7 +70,12 @@ func (d *demo) Provision(ctx context.Context, req *plugin.InstanceRequest) (plug
 	}
 	w := d.work("provision", req.OperationID, in.behaviour, req.Handle, req.Progress)
 	return w.run(ctx,
-		func() error { return d.putInstance(req, in, stateCreating) },
+		func() error {
+			if in.Steps == 0 { // ready at once
+				return nil
+			}
+			return d.putInstance(req, in, stateCreating)
+		},
 		func() (plugin.Result, error) {
 			err := d.putInstance(req, in, stateReady)
 			return plugin.Done(d.instanceOutputs(req.InstanceID)), err
@@ -94,12 +99,12 @@ func (d *demo) Update(ctx context.Context, req *plugin.InstanceRequest) (plugin.
 
 // putInstance brings the record to the inputs and the state; a ready one stays ready.
 func (d *demo) putInstance(req *plugin.InstanceRequest, in instanceInputs, state string) error {
-	return d.store.locked(func() error {
-		r, err := d.store.read(key(req.InstanceID))
+	return d.store.locked(func(t *turn) error {
+		r, err := t.read(key(req.InstanceID))
 		if err != nil {
 			return err
 		}
-		if err := d.checkName(in.Name, req.InstanceID); err != nil {
+		if err := checkName(t, in.Name, req.InstanceID); err != nil {
 			return err
 		}
 		if r == nil {
@@ -121,7 +126,7 @@ func (d *demo) putInstance(req *plugin.InstanceRequest, in instanceInputs, state
 			r.State = state
 		}
 		r.Inputs, r.Name, r.Fence = req.Inputs.Raw(), in.Name, req.Fence
-		return d.store.write(r)
+		return t.write(r)
 	})
 }
 
@@ -134,11 +139,11 @@ func (in instanceInputs) size() int {
 }
 
 // checkName refuses the name of another instance.
-func (d *demo) checkName(name, instanceID string) error {
+func checkName(t *turn, name, instanceID string) error {
 	if name == "" {
 		return nil
 	}
-	holder, err := d.store.named(name)
+	holder, err := t.named(name)
 	if err != nil || holder == nil || holder.InstanceID == instanceID {
 		return err
 	}
@@ -157,9 +162,13 @@ func checkFence(r *record, fence int64) error {
 func (d *demo) mustExist(instanceID string) error {
 	r, err := d.store.read(key(instanceID))
 	if err == nil && r == nil {
-		return plugin.Failed("The instance does not exist at the backend any more.").InstanceUsable(false)
+		return vanished()
 	}
 	return err
+}
+
+func vanished() error {
+	return plugin.Failed("The instance does not exist at the backend any more.").InstanceUsable(false)
 }
 
 // Check says whether Deprovision would be refused.
@@ -192,8 +201,8 @@ func (d *demo) Deprovision(ctx context.Context, req *plugin.InstanceRequest) (pl
 	return w.run(ctx,
 		func() error { return d.Check(ctx, req) },
 		func() (plugin.Result, error) {
-			return plugin.Done(nil), d.store.locked(func() error {
-				r, err := d.store.read(key(req.InstanceID))
+			return plugin.Done(nil), d.store.locked(func(t *turn) error {
+				r, err := t.read(key(req.InstanceID))
 				if err != nil || r == nil {
 					return err
 				}
@@ -203,7 +212,8 @@ func (d *demo) Deprovision(ctx context.Context, req *plugin.InstanceRequest) (pl
 				if err := checkFence(r, req.Fence); err != nil {
 					return err
 				}
-				return d.store.remove(key(req.InstanceID))
+				t.remove(d.store.path(key(req.InstanceID)))
+				return nil
 			})
 		})
 }
@@ -237,11 +247,11 @@ func (d *demo) Bind(ctx context.Context, req *plugin.BindingRequest) (plugin.Res
 }
 
 func (d *demo) putBinding(req *plugin.BindingRequest, out bindingOutputs) error {
-	return d.store.locked(func() error {
-		if err := d.mustExist(req.InstanceID); err != nil {
-			return err
+	return d.store.locked(func(t *turn) error {
+		r, err := t.read(key(req.InstanceID))
+		if err == nil && r == nil {
+			err = vanished()
 		}
-		r, err := d.store.read(key(req.InstanceID))
 		if err != nil {
 			return err
 		}
@@ -257,7 +267,7 @@ func (d *demo) putBinding(req *plugin.BindingRequest, out bindingOutputs) error 
 		}
 		r.Bindings[req.BindingID] = b
 		r.Fence = max(r.Fence, req.Fence)
-		return d.store.write(r)
+		return t.write(r)
 	})
 }
 
@@ -271,8 +281,8 @@ func (d *demo) Unbind(ctx context.Context, req *plugin.BindingRequest) (plugin.R
 	return w.run(ctx,
 		func() error { return nil },
 		func() (plugin.Result, error) {
-			return plugin.Done(nil), d.store.locked(func() error {
-				r, err := d.store.read(key(req.InstanceID))
+			return plugin.Done(nil), d.store.locked(func(t *turn) error {
+				r, err := t.read(key(req.InstanceID))
 				if err != nil || r == nil {
 					return err
 				}
@@ -281,7 +291,7 @@ func (d *demo) Unbind(ctx context.Context, req *plugin.BindingRequest) (plugin.R
 				}
 				delete(r.Bindings, req.BindingID)
 				r.Fence = max(r.Fence, req.Fence)
-				return d.store.write(r)
+				return t.write(r)
 			})
 		})
 }

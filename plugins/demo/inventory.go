@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,18 +112,21 @@ func (d *demo) Adopt(ctx context.Context, req *plugin.InstanceRequest) (plugin.R
 	}
 	w := d.work("adopt", req.OperationID, in.behaviour, req.Handle, req.Progress)
 	return w.run(ctx,
-		func() error { return d.store.locked(func() error { _, err := d.adoptable(req, in); return err }) },
+		func() error {
+			return d.store.locked(func(t *turn) error { _, err := d.adoptable(t, req, in); return err })
+		},
 		func() (plugin.Result, error) {
-			err := d.store.locked(func() error {
-				r, err := d.adoptable(req, in)
+			err := d.store.locked(func(t *turn) error {
+				r, err := d.adoptable(t, req, in)
 				if err != nil {
 					return err
 				}
 				r.State, r.Inputs, r.Name, r.Fence = stateReady, req.Inputs.Raw(), in.Name, req.Fence
-				if err := d.store.write(r); err != nil {
+				if err := t.write(r); err != nil {
 					return err
 				}
-				return d.store.removeLoose(in.Name)
+				t.remove(d.store.loosePath(in.Name))
+				return nil
 			})
 			return plugin.Done(d.instanceOutputs(req.InstanceID)), err
 		})
@@ -132,11 +134,11 @@ func (d *demo) Adopt(ctx context.Context, req *plugin.InstanceRequest) (plugin.R
 
 // adoptable gives the record that an adopt writes: the one that an earlier call wrote, or
 // a new one of the loose file's content.
-func (d *demo) adoptable(req *plugin.InstanceRequest, in instanceInputs) (*record, error) {
-	if err := d.checkName(in.Name, req.InstanceID); err != nil {
+func (d *demo) adoptable(t *turn, req *plugin.InstanceRequest, in instanceInputs) (*record, error) {
+	if err := checkName(t, in.Name, req.InstanceID); err != nil {
 		return nil, err
 	}
-	r, err := d.store.read(key(req.InstanceID))
+	r, err := t.read(key(req.InstanceID))
 	switch {
 	case err != nil:
 		return nil, err
@@ -145,7 +147,7 @@ func (d *demo) adoptable(req *plugin.InstanceRequest, in instanceInputs) (*recor
 	case r != nil:
 		return r, checkFence(r, req.Fence)
 	}
-	data, err := d.store.loose(in.Name)
+	data, err := t.loose(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +161,11 @@ func (d *demo) adoptable(req *plugin.InstanceRequest, in instanceInputs) (*recor
 func (s *store) loosePath(name string) string { return filepath.Join(s.dir, "loose", name+".json") }
 
 // loose reads a loose file: an object of texts.
-func (s *store) loose(name string) (data map[string]string, err error) {
+func (t *turn) loose(name string) (data map[string]string, err error) {
 	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
 		return nil, plugin.InvalidInput("/name", "The name %q is not that of a loose file.", name)
 	}
-	raw, err := os.ReadFile(s.loosePath(name))
+	raw, err := t.file(t.s.loosePath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, plugin.NotFound("There is no loose data with the name %q.", name)
 	}
@@ -174,11 +176,4 @@ func (s *store) loose(name string) (data map[string]string, err error) {
 		return nil, plugin.InvalidInput("/name", "The loose data %q is not a JSON object of texts.", name)
 	}
 	return data, nil
-}
-
-func (s *store) removeLoose(name string) error {
-	if err := os.Remove(s.loosePath(name)); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

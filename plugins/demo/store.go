@@ -9,8 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
+	"slices"
 )
 
 // record is one instance, and the content of its file <key>.json. README.md
@@ -56,40 +55,33 @@ func key(id string) string {
 
 // store is the directory of all instances. Several processes may use it at once: a
 // new process of a backend starts before the old one stops.
-type store struct{ dir string }
+type store struct {
+	dir   string
+	turns turns
+}
 
 // openStore makes the directory if it is missing.
 func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "instances"), 0o700); err != nil {
 		return nil, err
 	}
-	return &store{dir: dir}, nil
-}
-
-// locked runs f while no other process and no other goroutine does.
-func (s *store) locked(f func() error) error {
-	lock, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer lock.Close() // releases it
-	for {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", lock.Name(), err)
-	}
-	return f()
+	return &store{dir: dir, turns: turns{lock: lock}}, nil
 }
 
 func (s *store) path(key string) string { return filepath.Join(s.dir, "instances", key+".json") }
 
 // read gives the instance's record, nil if there is none.
-func (s *store) read(key string) (*record, error) {
-	raw, err := os.ReadFile(s.path(key))
+func (s *store) read(key string) (*record, error) { return decodeRecord(s.path(key), os.ReadFile) }
+
+// read gives the instance's record as this turn sees it, nil if there is none.
+func (t *turn) read(key string) (*record, error) { return decodeRecord(t.s.path(key), t.file) }
+
+func decodeRecord(path string, file func(string) ([]byte, error)) (*record, error) {
+	raw, err := file(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -98,69 +90,40 @@ func (s *store) read(key string) (*record, error) {
 	}
 	var r record
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path(key), err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if r.Format != 1 {
-		return nil, fmt.Errorf("%s: format %d; this version reads 1", s.path(key), r.Format)
+		return nil, fmt.Errorf("%s: format %d; this version reads 1", path, r.Format)
 	}
 	return &r, nil
 }
 
-// write replaces the instance's record: whole or not at all, and lasting when it returns.
-func (s *store) write(r *record) error {
+// write replaces the instance's record.
+func (t *turn) write(r *record) error {
 	r.Format, r.Plugin = 1, version
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return s.replace(s.path(key(r.InstanceID)), append(raw, '\n'))
-}
-
-func (s *store) replace(path string, content []byte) error {
-	temporary := path + ".tmp" // the lock is held: nobody else has it
-	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// remove takes the record away; it is fine if there is none.
-func (s *store) remove(key string) error {
-	err := os.Remove(s.path(key))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return syncDir(filepath.Join(s.dir, "instances"))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	t.replace(t.s.path(key(r.InstanceID)), append(raw, '\n'))
+	return nil
 }
 
 // named gives the instance that has that name, nil if there is none.
-func (s *store) named(name string) (*record, error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, "instances"))
+func (t *turn) named(name string) (*record, error) {
+	entries, err := os.ReadDir(filepath.Join(t.s.dir, "instances"))
 	if err != nil {
 		return nil, err
 	}
+	paths := slices.Clone(t.batch.order)
 	for _, e := range entries {
-		k, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok {
+		paths = append(paths, filepath.Join(t.s.dir, "instances", e.Name()))
+	}
+	for _, path := range paths {
+		if filepath.Ext(path) != ".json" || filepath.Base(filepath.Dir(path)) != "instances" {
 			continue
 		}
-		r, err := s.read(k)
+		r, err := decodeRecord(path, t.file)
 		if err != nil {
 			return nil, err
 		}
@@ -173,10 +136,10 @@ func (s *store) named(name string) (*record, error) {
 
 // count raises the counter of that name by one, and gives its value; it lasts across processes.
 func (s *store) count(name string) (n int, err error) {
-	err = s.locked(func() error {
+	err = s.locked(func(t *turn) error {
 		path := filepath.Join(s.dir, "counters.json")
 		counters := map[string]int{}
-		raw, err := os.ReadFile(path)
+		raw, err := t.file(path)
 		if err == nil {
 			err = json.Unmarshal(raw, &counters)
 		}
@@ -188,7 +151,8 @@ func (s *store) count(name string) (n int, err error) {
 		if raw, err = json.Marshal(counters); err != nil {
 			return err
 		}
-		return s.replace(path, raw)
+		t.replace(path, raw)
+		return nil
 	})
 	return n, err
 }
