@@ -135,8 +135,8 @@ func (h *handler) adminRoutes() {
 
 // admin is the way of an operator's request.
 func (h *handler) admin(route string, serve func(*call) (reply, error)) httprouter.Handle {
-	return func(_ http.ResponseWriter, r *http.Request, params httprouter.Params) {
-		e := exchangeOf(r.Context())
+	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+		e := exchangeOf(w)
 		e.route = route
 		if !h.authenticate(e, r, nil, RoleOperator) {
 			return

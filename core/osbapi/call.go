@@ -31,8 +31,8 @@ type call struct {
 // osb is the way of an OSB request: authentication, version, then the form of
 // path, query and headers (decision C-2). serve looks at the body.
 func (h *handler) osb(route string, verb core.Verb, users []string, serve func(*call) (reply, error)) httprouter.Handle {
-	return func(_ http.ResponseWriter, r *http.Request, params httprouter.Params) {
-		e := exchangeOf(r.Context())
+	return func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+		e := exchangeOf(w)
 		e.route = route
 		if !h.authenticate(e, r, users, RolePlatform) {
 			return

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,30 +17,45 @@ import (
 // getCatalog is GET /v2/catalog. A malformed originating identity does not matter
 // here: the specification has no 400 for this endpoint.
 func (h *handler) getCatalog(c *call) (reply, error) {
+	c.catalog = true
 	p := h.catalog.page(h.cfg.Broker.Catalog(), c.version)
-	body, etag := p.plain, p.etag
+	coded := &p.plain
+	if acceptsGzip(c.r.Header) {
+		coded = &p.zipped
+	}
+	if notModified(c.r.Header, coded.etag, p.modified) {
+		return coded.unchanged, nil
+	}
+	return coded.whole, nil
+}
+
+// page is the catalog as one minor version sees it.
+type page struct {
+	plain, zipped coded
+	modified      time.Time
+}
+
+// coded is a page in one encoding: its two answers, ready to send.
+type coded struct {
+	etag             string
+	whole, unchanged reply
+}
+
+func newCoded(body []byte, etag, encoding string, modified time.Time) coded {
 	header := http.Header{
 		"Vary":          {headerVersion + ", Accept-Encoding"},
 		"Cache-Control": {"private, no-cache"}, // keep it, but ask each time: that costs a 304
-		"Last-Modified": {p.modified.Format(http.TimeFormat)},
+		"Last-Modified": {modified.Format(http.TimeFormat)},
+		"Etag":          {etag},
 	}
-	if acceptsGzip(c.r.Header) {
-		body, etag = p.zipped, p.zippedETag
-		header.Set("Content-Encoding", "gzip")
+	c := coded{etag: etag, unchanged: reply{status: http.StatusNotModified, header: header}}
+	header = header.Clone()
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if encoding != "" {
+		header["Content-Encoding"] = []string{encoding}
 	}
-	header["Etag"] = []string{etag}
-	if notModified(c.r.Header, etag, p.modified) {
-		header.Del("Content-Encoding")
-		return reply{status: http.StatusNotModified, header: header}, nil
-	}
-	return reply{status: http.StatusOK, raw: body, header: header}, nil
-}
-
-// page is the catalog as one minor version sees it, ready to send.
-type page struct {
-	plain, zipped    []byte
-	etag, zippedETag string
-	modified         time.Time
+	c.whole = reply{status: http.StatusOK, raw: body, header: header}
+	return c
 }
 
 // catalogCache keeps the pages of one revision of the catalog.
@@ -73,12 +89,11 @@ func (cc *catalogCache) page(s *core.Snapshot, v version) *page {
 // newPage tags each encoding by its own bytes, so that a tag never stands for
 // bytes that a client does not have.
 func newPage(s *core.Snapshot, v version, modified time.Time) *page {
-	p := &page{plain: encode(catalogBody(s, v)), modified: modified}
-	p.zipped = zip(p.plain)
-	sum := sha256.Sum256(p.plain)
-	p.etag = `"` + hex.EncodeToString(sum[:16]) + `"`
-	p.zippedETag = `"` + hex.EncodeToString(sum[:16]) + `-gzip"`
-	return p
+	raw := encode(catalogBody(s, v))
+	sum := sha256.Sum256(raw)
+	tag := hex.EncodeToString(sum[:16])
+	return &page{modified: modified, plain: newCoded(raw, `"`+tag+`"`, "", modified),
+		zipped: newCoded(zip(raw), `"`+tag+`-gzip"`, "gzip", modified)}
 }
 
 func zip(raw []byte) []byte {

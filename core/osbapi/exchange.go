@@ -1,7 +1,6 @@
 package osbapi
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,6 +17,13 @@ const (
 	headerRequestIdentity = "X-Broker-API-Request-Identity"
 )
 
+// The same as net/http keeps them. To look one up by any other spelling costs an allocation.
+var (
+	keyVersion         = http.CanonicalHeaderKey(headerVersion)
+	keyIdentity        = http.CanonicalHeaderKey(headerIdentity)
+	keyRequestIdentity = http.CanonicalHeaderKey(headerRequestIdentity)
+)
+
 // exchange is one request and its answer on the way through the handler: the
 // ResponseWriter that everything writes to, and what the log line says at the end.
 type exchange struct {
@@ -30,35 +36,38 @@ type exchange struct {
 	instanceID, bindingID string
 	operation             string
 	err                   *core.Error
+	catalog               bool // the catalog is asked for
 
 	status      int
 	bytes       int64
 	wroteHeader bool
 }
 
-type exchangeKey struct{}
-
-func withExchange(ctx context.Context, e *exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, e)
-}
-
-func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+// exchangeOf is the exchange of what ServeHTTP gives the router as ResponseWriter.
+func exchangeOf(w http.ResponseWriter) *exchange { return w.(*exchange) }
 
 // newExchange notes the arrival and echoes the request's identity before anything
 // can go wrong, so that errors carry it too.
 func (h *handler) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	e := &exchange{ResponseWriter: w, started: h.cfg.Now()}
-	if id := r.Header.Get(headerRequestIdentity); id != "" {
-		w.Header()[http.CanonicalHeaderKey(headerRequestIdentity)] = []string{id}
+	if id := r.Header.Get(keyRequestIdentity); id != "" {
+		w.Header()[keyRequestIdentity] = []string{id}
 		e.requestID = loggable(id)
 	}
 	if e.requestID == "" {
 		e.requestID = h.cfg.NewID()
 	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
+	// Values that are always the same are shared: net/http only reads them.
+	w.Header()["X-Content-Type-Options"] = noSniff
+	w.Header()["Cache-Control"] = noStore
 	return e
 }
+
+var (
+	noSniff  = []string{"nosniff"}
+	noStore  = []string{"no-store"}
+	jsonType = []string{"application/json"}
+)
 
 // loggable is a request id from outside as logs and the journal keep it: at most
 // 128 printable characters, so that it can neither flood nor forge a line.

@@ -93,15 +93,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"The request's headers are too large. Expected at most %d bytes, got %d.", h.cfg.MaxHeader, size)
 		return
 	}
-	// httprouter looks at URL.Path only: it gets a copy of the request whose Path is
-	// the escaped one. The handlers unescape each id exactly once.
-	routed := r.WithContext(withExchange(r.Context(), e))
-	routed.URL = &url.URL{Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery}
-	h.router.ServeHTTP(e, routed)
+	h.router.ServeHTTP(e, escaped(r))
 }
 
-func (h *handler) notFound(_ http.ResponseWriter, r *http.Request) {
-	exchangeOf(r.Context()).fail(http.StatusNotFound, "NotFound",
+// escaped gives r as httprouter, which looks at URL.Path only, must see it: with the
+// escaped path there. The handlers unescape each id exactly once.
+func escaped(r *http.Request) *http.Request {
+	path := r.URL.EscapedPath()
+	if path == r.URL.Path {
+		return r
+	}
+	routed := *r
+	routed.URL = &url.URL{Path: path, RawQuery: r.URL.RawQuery}
+	return &routed
+}
+
+func (h *handler) notFound(w http.ResponseWriter, _ *http.Request) {
+	exchangeOf(w).fail(http.StatusNotFound, "NotFound",
 		"There is nothing at this path. The Open Service Broker API begins with /v2, the operators' API with /admin/v1.")
 }
 
@@ -109,7 +117,7 @@ func (h *handler) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	// httprouter names OPTIONS always, and here nothing answers it.
 	allowed := strings.TrimSuffix(strings.Replace(w.Header().Get("Allow"), "OPTIONS, ", "", 1), ", OPTIONS")
 	w.Header().Set("Allow", allowed)
-	exchangeOf(r.Context()).fail(http.StatusMethodNotAllowed, "MethodNotAllowed",
+	exchangeOf(w).fail(http.StatusMethodNotAllowed, "MethodNotAllowed",
 		"The method %s is not served at this path. Expected one of: %s.", r.Method, allowed)
 }
 
@@ -134,6 +142,9 @@ func (h *handler) finish(e *exchange, r *http.Request) {
 	took := h.cfg.Now().Sub(e.started)
 	h.cfg.Observe(e.route, r.Method, e.statusCode(), took)
 
+	if !h.cfg.Log.Enabled(r.Context(), e.level()) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("request_id", e.requestID),
 		slog.String("user", e.user),
@@ -155,12 +166,13 @@ func (h *handler) finish(e *exchange, r *http.Request) {
 	h.cfg.Log.LogAttrs(r.Context(), e.level(), "request", append(attrs, errorAttrs(e.err)...)...)
 }
 
-// level is Error where the operator should look: a failure of ours or of a backend.
+// level is Error where the operator should look: a failure of ours or of a backend. What
+// is asked all the time and changes nothing is Debug while it succeeds.
 func (e *exchange) level() slog.Level {
 	switch {
 	case e.statusCode() >= 500:
 		return slog.LevelError
-	case e.route == "/healthz" || e.route == "/readyz":
+	case e.route == "/healthz" || e.route == "/readyz", e.catalog && e.statusCode() < 400:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

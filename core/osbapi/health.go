@@ -28,8 +28,8 @@ type ReadyCheck struct {
 // healthRoutes need no authentication: orchestrators probe without.
 func (h *handler) healthRoutes() {
 	get := func(path string, serve func(*exchange, *http.Request)) {
-		handle := func(_ http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-			e := exchangeOf(r.Context())
+		handle := func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
+			e := exchangeOf(w)
 			e.route = path
 			serve(e, r)
 		}

@@ -14,7 +14,7 @@ import (
 // space, and a JSON object in base64. An empty header is as good as none; which
 // properties the object has is the platform's business.
 func (c *call) readIdentity() {
-	values := c.r.Header.Values(headerIdentity)
+	values := c.r.Header[keyIdentity]
 	if len(values) == 0 || len(values) == 1 && values[0] == "" {
 		return
 	}

@@ -40,8 +40,10 @@ func (e *exchange) send(r reply) {
 		h.Set("Retry-After", strconv.FormatInt(seconds(r.retryAfter), 10))
 	}
 	if r.status != http.StatusNotModified {
-		h.Set("Content-Type", "application/json")
-		h.Set("Content-Length", strconv.Itoa(len(body)))
+		h["Content-Type"] = jsonType
+		if h["Content-Length"] == nil { // a prepared answer brings it
+			h["Content-Length"] = []string{strconv.Itoa(len(body))}
+		}
 	}
 	if r.operation != "" {
 		e.operation = r.operation

@@ -17,7 +17,7 @@ type version int
 // versions only add. ok is false for a header that is missing, malformed or of
 // another major version.
 func parseVersion(header http.Header) (v version, ok bool) {
-	values := header.Values(headerVersion)
+	values := header[keyVersion]
 	if len(values) != 1 {
 		return 0, false
 	}
