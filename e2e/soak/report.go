@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+)
+
+// counts are the figures of a run.
+type counts struct {
+	requests, unanswered, refused, unavailable atomic.Int64
+	kills, stops, freezes                      atomic.Int64
+	uses, lost, operations, takeOvers          atomic.Int64
+	violations                                 atomic.Int64
+
+	mu   sync.Mutex
+	list []*violation
+}
+
+// answer counts an answer.
+func (c *counts) answer(status int) {
+	c.requests.Add(1)
+	switch status {
+	case http.StatusTooManyRequests:
+		c.refused.Add(1)
+	case http.StatusInternalServerError:
+		c.unavailable.Add(1)
+	}
+}
+
+// String is the one line of figures.
+func (c *counts) String() string {
+	return fmt.Sprintf("operations=%d requests=%d unanswered=%d refused=%d errors=%d kills=%d stops=%d freezes=%d take-overs=%d credentials-tried=%d given-up=%d violations=%d",
+		c.operations.Load(), c.requests.Load(), c.unanswered.Load(), c.refused.Load(), c.unavailable.Load(), c.kills.Load(),
+		c.stops.Load(), c.freezes.Load(), c.takeOvers.Load(), c.uses.Load(), c.lost.Load(), c.violations.Load())
+}
+
+// report counts a violation that concerns no group.
+func (w *world) report(v *violation) {
+	w.counts.violations.Add(1)
+	w.counts.mu.Lock()
+	defer w.counts.mu.Unlock()
+	w.counts.list = append(w.counts.list, v)
+}
+
+func (w *world) violated() int64 {
+	if w == nil {
+		return 0
+	}
+	return w.counts.violations.Load()
+}
+
+// print prints the violations, and writes the histories of their groups beside the logs.
+func (w *world) print(groups []*group) {
+	w.counts.mu.Lock()
+	for _, v := range w.counts.list {
+		fmt.Println("soak: VIOLATION:", v.text)
+	}
+	w.counts.list = nil
+	w.counts.mu.Unlock()
+	for _, g := range groups {
+		g.mu.Lock()
+		for _, v := range g.violations {
+			fmt.Printf("soak: VIOLATION: %s: %s\n", g.id, v.text)
+		}
+		if len(g.violations) > 0 {
+			g.writeHistory()
+		}
+		g.violations = nil
+		g.mu.Unlock()
+	}
+}
+
+// writeHistory keeps the history of a group in the run's directory.
+func (g *group) writeHistory() {
+	name := filepath.Join(g.w.o.dir, "history-"+g.id+".txt")
+	f, err := os.Create(name)
+	if err != nil {
+		fmt.Println("soak: the history cannot be kept:", err)
+		return
+	}
+	defer f.Close()
+	for _, line := range g.history {
+		fmt.Fprintln(f, line)
+	}
+	fmt.Printf("soak: the history of %s is in %s; it ends:\n", g.id, name)
+	for _, line := range g.history[max(0, len(g.history)-25):] {
+		fmt.Println("   ", line)
+	}
+}
+
+// countOperations counts what the journal has, for the figures.
+func (w *world) countOperations(ctx context.Context) error {
+	total := int64(0)
+	for before := ""; ; {
+		var page struct {
+			Operations []struct{ ID string }
+			Next       string
+		}
+		path := "/admin/v1/operations?limit=1000"
+		if before != "" {
+			path += "&before=" + url.QueryEscape(before)
+		}
+		if err := send(ctx, w.replica[0].Broker, "GET", path, nil).decode(&page); err != nil {
+			return fmt.Errorf("count the operations: %w", err)
+		}
+		total += int64(len(page.Operations))
+		if before = page.Next; before == "" {
+			w.counts.operations.Store(total)
+			return nil
+		}
+	}
+}
+
+// forget deletes the store between two processes of the broker.
+func (w *world) forget(ctx context.Context) error {
+	r := w.replica[0]
+	process := w.down(r)
+	r.Kill()
+	w.buried(process)
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(r.ConfigFile), "state", "*.db*"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("find the store's files: %v %w", files, err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			return err
+		}
+	}
+	return w.restart(ctx, r)
+}
