@@ -1,8 +1,6 @@
 package store
 
 import (
-	"database/sql"
-
 	"github.com/chandler-broker/chandler/core"
 )
 
@@ -78,7 +76,7 @@ func (t *tx) Bindings(instanceID string) ([]*core.Binding, error) {
 
 func (t *tx) bindings(what, query string, args ...any) ([]*core.Binding, error) {
 	var list []*core.Binding
-	err := t.rows(what, false, func(r *sql.Rows) error {
+	err := t.rows(what, false, func(r rows) error {
 		b, err := t.scanBinding(r)
 		list = append(list, b)
 		return err
@@ -89,7 +87,7 @@ func (t *tx) bindings(what, query string, args ...any) ([]*core.Binding, error) 
 	return list, nil
 }
 
-func (t *tx) scanBinding(r *sql.Rows) (*core.Binding, error) {
+func (t *tx) scanBinding(r rows) (*core.Binding, error) {
 	var b core.Binding
 	var parameters, context, resource, inputs, outputs, attempted, result []byte
 	err := r.Scan(&b.InstanceID, &b.ID, &b.ServiceID, &b.PlanID, &b.Definition, &b.Backend, &b.Request,

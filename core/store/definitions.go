@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"database/sql"
 	"errors"
 	"slices"
 	"strings"
@@ -52,7 +51,7 @@ func (t *tx) Definition(digest string) (core.Definition, error) {
 // that was put last; its Blob is nil if the definition was never put.
 func (t *tx) PlansInUse() ([]core.PlanUse, error) {
 	uses := map[[2]string]*planUse{}
-	add := func(r *sql.Rows) error {
+	add := func(r rows) error {
 		var service, plan, definition string
 		var n int
 		if err := r.Scan(&service, &plan, &definition, &n); err != nil {
@@ -127,7 +126,7 @@ func (t *tx) Get(key string) ([]byte, error) {
 // Counts implements core.Tx. Verbs without unfinished operations are not in the map.
 func (t *tx) Counts() (core.Counts, error) {
 	c := core.Counts{Unfinished: map[core.Verb]int64{}}
-	err := t.rows("read counts", false, func(r *sql.Rows) error {
+	err := t.rows("read counts", false, func(r rows) error {
 		var name string
 		var n int64
 		if err := r.Scan(&name, &n); err != nil {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ var statesOfOperations = `SELECT id, state FROM operations WHERE id IN (` + stri
 // Held implements core.Tx.
 func (t *tx) Held(holder string) ([]string, error) {
 	var list []string
-	err := t.rows("list held instances", false, func(r *sql.Rows) error {
+	err := t.rows("list held instances", false, func(r rows) error {
 		var id string
 		err := r.Scan(&id)
 		list = append(list, id)
@@ -37,7 +36,7 @@ func (t *tx) States(operations []string) (map[string]core.OperationState, error)
 		for i := range args {
 			args[i] = ids[min(i, len(ids)-1)] // the last one again fills the statement
 		}
-		err := t.rows("read states", false, func(r *sql.Rows) error {
+		err := t.rows("read states", false, func(r rows) error {
 			var id string
 			var state core.OperationState
 			err := r.Scan(&id, &state)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 
 	"github.com/chandler-broker/chandler/core"
@@ -136,7 +135,7 @@ func conditions(f core.InstanceFilter) (where string, args []any) {
 
 func (t *tx) instances(what, query string, args ...any) ([]*core.Instance, error) {
 	var list []*core.Instance
-	err := t.rows(what, false, func(r *sql.Rows) error {
+	err := t.rows(what, false, func(r rows) error {
 		in, err := t.scanInstance(r)
 		list = append(list, in)
 		return err
@@ -147,7 +146,7 @@ func (t *tx) instances(what, query string, args ...any) ([]*core.Instance, error
 	return list, nil
 }
 
-func (t *tx) scanInstance(r *sql.Rows) (*core.Instance, error) {
+func (t *tx) scanInstance(r rows) (*core.Instance, error) {
 	var in core.Instance
 	var parameters, context, inputs, outputs, attempted, labels, attributes []byte
 	err := r.Scan(&in.ID, &in.ServiceID, &in.PlanID, &in.Definition, &in.Backend, &in.OrganizationGUID, &in.SpaceGUID,

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"strings"
 	"time"
 
@@ -151,7 +150,7 @@ func (t *tx) operation(what, query string, args ...any) (*core.Operation, error)
 
 func (t *tx) operations(what, query string, args ...any) ([]*core.Operation, error) {
 	var list []*core.Operation
-	err := t.rows(what, false, func(r *sql.Rows) error {
+	err := t.rows(what, false, func(r rows) error {
 		op, err := t.scanOperation(r)
 		list = append(list, op)
 		return err
@@ -162,7 +161,7 @@ func (t *tx) operations(what, query string, args ...any) ([]*core.Operation, err
 	return list, nil
 }
 
-func (t *tx) scanOperation(r *sql.Rows) (*core.Operation, error) {
+func (t *tx) scanOperation(r rows) (*core.Operation, error) {
 	var op core.Operation
 	var service, plan string // inside Wanted, too, unless this is a tombstone
 	var wanted, handle, seed, failure, left, identity []byte

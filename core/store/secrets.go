@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -76,7 +75,7 @@ func (t *tx) Release(backend, field, instanceID string, keep ...string) error {
 		return err
 	}
 	var held []string
-	err := t.rows("release", false, func(r *sql.Rows) error {
+	err := t.rows("release", false, func(r rows) error {
 		var value string
 		err := r.Scan(&value)
 		held = append(held, value)

@@ -3,9 +3,14 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"time"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/chandler-broker/chandler/core"
 )
 
 // session is one connection with its prepared statements. One goroutine uses it
@@ -14,7 +19,10 @@ type session struct {
 	db    *sql.DB // of exactly this connection
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	clock func() time.Time
 }
+
+var _ conn = (*session)(nil)
 
 // openSession opens a connection of its own.
 func openSession(ctx context.Context, dsn string) (*session, error) {
@@ -28,7 +36,7 @@ func openSession(ctx context.Context, dsn string) (*session, error) {
 		db.Close()
 		return nil, err
 	}
-	return &session{db: db, conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+	return &session{db: db, conn: conn, stmts: map[string]*sql.Stmt{}, clock: time.Now}, nil
 }
 
 // prepared gives the statement for query, from the cache after the first time.
@@ -60,13 +68,37 @@ func (s *session) exec(query string, args ...any) (int64, error) {
 }
 
 // query runs a statement that gives rows. The caller closes them.
-func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (s *session) query(ctx context.Context, query string, args ...any) (rows, error) {
 	st, err := s.prepared(query)
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(ctx, args...)
+	r, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
+
+// broken implements conn.
+func (s *session) broken(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() {
+		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+			return core.ErrBusy
+		case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+			return core.ErrNotFound
+		}
+	}
+	return nil
+}
+
+// now implements conn.
+func (s *session) now() (int64, error) { return s.clock().UnixMicro(), nil }
+
+// lock implements conn: there is one writer, so that every Update is alone.
+func (s *session) lock(lockMode, string) (bool, error) { return true, nil }
 
 // script runs statements that are used once; it does not cache them.
 func (s *session) script(ctx context.Context, text string) error {

@@ -26,7 +26,7 @@ type SQLiteConfig struct {
 	// BusyTimeout is how long to wait for another program that holds a lock on the
 	// database, such as a backup. Default 5 s.
 	BusyTimeout time.Duration
-	// Now gives the time for the record of migrations. Default time.Now.
+	// Now gives the time by which leases end, and for the record of migrations. Default time.Now.
 	Now func() time.Time
 }
 
@@ -54,6 +54,8 @@ type SQLite struct {
 	lock    *fileLock
 	writer  *writer
 	readers chan *session // the free ones
+	leases
+	hearers hearers
 
 	mu     sync.RWMutex // guards closed against calls that begin
 	closed bool
@@ -78,6 +80,7 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*SQLite, error) {
 		return nil, err
 	}
 	s := &SQLite{lock: lock, readers: make(chan *session, config.Readers)}
+	s.leases = leases{update: s.updateOwn, view: s.viewOwn, made: map[string]bool{}}
 	if err := s.open(ctx, path, config); err != nil {
 		s.release()
 		return nil, err
@@ -95,6 +98,7 @@ func (s *SQLite) open(ctx context.Context, path string, config SQLiteConfig) err
 	if err != nil {
 		return fmt.Errorf("open the store %s: %w", path, err)
 	}
+	session.clock = config.Now
 	s.writer = &writer{session: session, cipher: config.Cipher, queue: make(chan *member, config.Queue),
 		quit: make(chan struct{}), done: make(chan struct{})}
 	fresh, err := checkOurs(ctx, session, path) // before anything is written
@@ -119,6 +123,7 @@ func (s *SQLite) open(ctx context.Context, path string, config SQLiteConfig) err
 		if err != nil {
 			return fmt.Errorf("open the store %s: %w", path, err)
 		}
+		r.clock = config.Now
 		s.readers <- r
 	}
 	return nil

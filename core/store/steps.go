@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 
 	"github.com/chandler-broker/chandler/core"
@@ -34,7 +33,7 @@ func stepRow(s *core.Step) string { return rowID(s.Operation, fmt.Sprint(micros(
 // Steps implements core.Tx: in the order of Seq; none for an unknown operation.
 func (t *tx) Steps(operation string) ([]*core.Step, error) {
 	var list []*core.Step
-	err := t.rows("list steps", false, func(r *sql.Rows) error {
+	err := t.rows("list steps", false, func(r rows) error {
 		s := &core.Step{Operation: operation}
 		list = append(list, s)
 		if err := r.Scan(&s.Seq, instant{&s.At}, &s.Kind, &s.Text, &s.Detail); err != nil {

@@ -2,13 +2,9 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/chandler-broker/chandler/core"
 )
@@ -16,7 +12,7 @@ import (
 // tx is one View, or one member of the writer's batch. It is used by one goroutine.
 type tx struct {
 	ctx      context.Context // of the View; Background in an Update, which is never interrupted
-	s        *session
+	s        conn
 	cipher   Cipher
 	readOnly bool
 	over     bool // fn has returned
@@ -33,6 +29,41 @@ var (
 	errOver     = errors.New("store: a transaction was used after its function returned")
 )
 
+// conn is one connection to a database, inside a transaction. The texts of statements
+// are those of SQLite; another database's conn translates them.
+type conn interface {
+	// exec runs a writing statement and gives the number of rows that it changed.
+	exec(query string, args ...any) (int64, error)
+	// query runs a statement that gives rows. The caller closes them.
+	query(ctx context.Context, query string, args ...any) (rows, error)
+	// broken tells which constraint an error speaks of: core.ErrBusy for uniqueness,
+	// core.ErrNotFound for a missing parent row, nil if it is another failure.
+	broken(err error) error
+	// now is the clock that leases go by, in microseconds since 1970.
+	now() (int64, error)
+	// lock keeps other Updates from what the key names until the transaction ends, and
+	// waits for those that have it; with mode lockTry it gives false instead of waiting.
+	lock(mode lockMode, key string) (bool, error)
+}
+
+// lockMode says how a lock is taken.
+type lockMode int
+
+const (
+	lockKey   lockMode = iota // alone
+	lockShare                 // together with others that share
+	lockTry                   // alone, or not at all
+	lockAll                   // everything, alone; the key does not matter
+)
+
+// rows is a result that is read row by row.
+type rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close() error
+}
+
 // exec runs one writing statement and gives the number of changed rows.
 // A broken uniqueness is core.ErrBusy, a missing parent row core.ErrNotFound.
 func (t *tx) exec(what, query string, args ...any) (int64, error) {
@@ -48,7 +79,7 @@ func (t *tx) exec(what, query string, args ...any) (int64, error) {
 
 // rows runs one statement and calls scan for each row. write says that it is a
 // writing statement with a RETURNING clause.
-func (t *tx) rows(what string, write bool, scan func(*sql.Rows) error, query string, args ...any) error {
+func (t *tx) rows(what string, write bool, scan func(rows) error, query string, args ...any) error {
 	if err := t.usable(write); err != nil {
 		return err
 	}
@@ -71,7 +102,7 @@ func (t *tx) rows(what string, write bool, scan func(*sql.Rows) error, query str
 // row is rows for at most one row; core.ErrNotFound if there is none.
 func (t *tx) row(what string, write bool, dest []any, query string, args ...any) error {
 	found := false
-	err := t.rows(what, write, func(r *sql.Rows) error {
+	err := t.rows(what, write, func(r rows) error {
 		found = true
 		return r.Scan(dest...)
 	}, query, args...)
@@ -99,14 +130,8 @@ func (t *tx) failed(what string, err error) error {
 	if ctxErr := t.ctx.Err(); ctxErr != nil {
 		return ctxErr
 	}
-	var e *sqlite.Error
-	if errors.As(err, &e) {
-		switch e.Code() {
-		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-			return fmt.Errorf("%s: %w", what, core.ErrBusy)
-		case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-			return fmt.Errorf("%s: %w", what, core.ErrNotFound)
-		}
+	if broken := t.s.broken(err); broken != nil {
+		return fmt.Errorf("%s: %w", what, broken)
 	}
 	t.broken = unavailable(what, err)
 	return t.broken
@@ -117,6 +142,54 @@ func unavailable(what string, err error) *core.Error {
 	return core.Errorf(core.CodeUnavailable, "The broker's store could not be used.").
 		WithHint("Try again later; the operator finds the cause in the log.").
 		WithCause(fmt.Errorf("%s: %w", what, err))
+}
+
+// lock keeps other Updates from what the parts name: "instance" and its id stand for
+// the instance, its bindings, operations, timelines, secrets and fence; see locks.go.
+func (t *tx) lock(parts ...string) error {
+	_, err := t.locked(lockKey, parts)
+	return err
+}
+
+// share is lock for what is only read, by many at once.
+func (t *tx) share(parts ...string) error {
+	_, err := t.locked(lockShare, parts)
+	return err
+}
+
+// tryLock is lock unless it had to wait; false then.
+func (t *tx) tryLock(parts ...string) (bool, error) { return t.locked(lockTry, parts) }
+
+// lockAll keeps every other Update away.
+func (t *tx) lockAll() error {
+	_, err := t.locked(lockAll, nil)
+	return err
+}
+
+func (t *tx) locked(mode lockMode, parts []string) (bool, error) {
+	if t.readOnly { // a View sees one state anyway
+		return true, nil
+	}
+	if err := t.usable(false); err != nil {
+		return false, err
+	}
+	ok, err := t.s.lock(mode, rowID(parts...))
+	if err != nil {
+		return false, t.failed("lock", err)
+	}
+	return ok, nil
+}
+
+// now is the database's clock in microseconds since 1970.
+func (t *tx) now() (int64, error) {
+	if err := t.usable(false); err != nil {
+		return 0, err
+	}
+	now, err := t.s.now()
+	if err != nil {
+		return 0, t.failed("read the clock", err)
+	}
+	return now, nil
 }
 
 func (t *tx) sealer(table, row string) *sealer {

@@ -18,6 +18,7 @@ import (
 type suite struct {
 	open   func(t *testing.T) core.Store
 	reopen func(t *testing.T, s core.Store) core.Store
+	peer   func(t *testing.T, s core.Store) core.Store
 }
 
 // Option adds what not every implementation can do in a test.
@@ -49,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, options ...Option) {
 	t.Run("reservations", c.reservations)
 	t.Run("definitions", c.definitions)
 	t.Run("documents and counts", c.documentsAndCounts)
+	t.Run("leases", c.leases)
 	t.Run("durability", c.durability)
 }
 
