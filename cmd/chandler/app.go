@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -13,7 +14,6 @@ import (
 	"github.com/chandler-broker/chandler/core"
 	"github.com/chandler-broker/chandler/core/catalog"
 	"github.com/chandler-broker/chandler/core/pluginhost"
-	"github.com/chandler-broker/chandler/core/store"
 	"github.com/chandler-broker/chandler/core/template"
 )
 
@@ -25,9 +25,12 @@ type app struct {
 	masked  *maskedWriter
 	metrics *metrics
 
-	store   *store.SQLite
-	host    *pluginhost.Host
-	catalog *catalog.Catalog
+	name      string // of this process, for operators
+	store     core.Store
+	leases    core.Leases // nil where nobody shares the store
+	stateLock *os.File    // nil with SQLite, which has its own
+	host      *pluginhost.Host
+	catalog   *catalog.Catalog
 	// watching is the catalog once it wants to hear of backends; the host's
 	// supervisors read it while start still runs.
 	watching atomic.Pointer[catalog.Catalog]
@@ -36,7 +39,8 @@ type app struct {
 	tracing  *tracing   // nil without a collector
 	served   chan error // the server's end
 
-	stopping  chan struct{} // closed when a shutdown begins: not ready any more
+	waits     atomic.Pointer[string] // what the start waits for; nil: it goes on
+	stopping  chan struct{}          // closed when a shutdown begins: not ready any more
 	beginStop sync.Once
 }
 
@@ -45,26 +49,22 @@ type app struct {
 const settleTime = 5 * time.Second
 
 // start brings everything up in order; what was started before an error is stopped again.
+// The server comes first: probes see a broker that starts, however long its database is away.
 func (a *app) start(ctx context.Context) (err error) {
-	a.stopping, a.metrics = make(chan struct{}), newMetrics()
+	a.stopping, a.metrics, a.name = make(chan struct{}), newMetrics(), processName()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.stop())
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openStore, a.startHost, a.startCatalog, a.startBroker, a.startServer,
+		a.listen, a.patiently(a.openStore), a.startHost, a.patiently(a.startCatalog), a.patiently(a.startBroker), a.serveRequests,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (a *app) openStore(ctx context.Context) (err error) {
-	a.store, err = store.OpenSQLite(ctx, store.SQLiteConfig{Path: filepath.Join(a.cfg.State, "chandler.db")})
-	return err
 }
 
 func (a *app) startHost(ctx context.Context) (err error) {
@@ -105,16 +105,12 @@ func (a *app) startHost(ctx context.Context) (err error) {
 	return nil
 }
 
-// catalogKey names the last good catalog's files in the store.
-const catalogKey = "catalog/last"
-
 func (a *app) startCatalog(ctx context.Context) error {
 	a.catalog = catalog.New(catalog.Config{
 		Dir: a.cfg.Catalog, TemplatesDir: a.cfg.Templates, Templates: template.New(),
-		Describe: a.host.Describe, KnownBackend: a.knownBackend, Offerings: a.host.Offerings, InUse: a.plansInUse,
-		LoadLast: func(ctx context.Context) ([]byte, error) { return get(ctx, a.store, catalogKey) },
-		SaveLast: func(ctx context.Context, raw []byte) error { return put(ctx, a.store, catalogKey, raw) },
-		Secret:   func(reference string) (string, error) { return interpolate(a.cfg.Catalog, reference) },
+		Describe: a.host.Describe, KnownBackend: a.knownBackend, Offerings: a.host.Offerings,
+		Store: a.store, Shared: a.leases != nil, Replica: a.name, Announce: a.announce,
+		Secret: func(reference string) (string, error) { return interpolate(a.cfg.Catalog, reference) },
 		Log:      a.log,
 	})
 	if err := a.catalog.Start(ctx); err != nil {
@@ -135,17 +131,12 @@ func (a *app) knownBackend(name string) bool {
 	return false
 }
 
-func (a *app) plansInUse(ctx context.Context) (uses []core.PlanUse, err error) {
-	err = a.store.View(ctx, func(tx core.Tx) error {
-		uses, err = tx.PlansInUse()
-		return err
-	})
-	return uses, err
-}
-
-func (a *app) startBroker(ctx context.Context) (err error) {
+func (a *app) startBroker(ctx context.Context) error {
+	if a.broker != nil { // the database went away at the last attempt
+		return a.broker.Start(ctx)
+	}
 	t := a.cfg.Timing
-	a.broker, err = core.New(core.Config{
+	broker, err := core.New(core.Config{
 		Catalog: a.catalog, Store: a.store, Backends: a.host, Log: a.log, Observe: a.metrics, Trace: a.tracing.tracer(),
 		FastAnswer: time.Duration(t.FastAnswer), SyncBudget: time.Duration(t.SyncBudget), PollInterval: time.Duration(t.PollInterval),
 		BackoffMin: time.Duration(t.BackoffMin), BackoffMax: time.Duration(t.BackoffMax), KeepTombstones: time.Duration(t.KeepTombstones),
@@ -154,7 +145,8 @@ func (a *app) startBroker(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.broker.Start(ctx)
+	a.broker = broker
+	return broker.Start(ctx)
 }
 
 func (a *app) backendStates() []backendState {
@@ -199,6 +191,9 @@ func (a *app) stop() error {
 	}
 	if a.store != nil {
 		problems = append(problems, a.store.Close())
+	}
+	if a.stateLock != nil {
+		problems = append(problems, a.stateLock.Close())
 	}
 	return errors.Join(problems...)
 }

@@ -16,36 +16,48 @@ import (
 	"github.com/chandler-broker/chandler/core/osbapi"
 )
 
-// edge is the HTTP server and what of it a reload replaces.
+// edge is the HTTP server and what of it a start or a reload replaces.
 type edge struct {
 	listener net.Listener
 	server   *http.Server
+	handler  atomic.Pointer[http.Handler]
 	users    *osbapi.Users              // nil where everybody is served
 	tls      atomic.Pointer[tls.Config] // of the next handshake; nil without HTTPS
 }
 
-func (a *app) startServer(ctx context.Context) error {
-	handler, err := a.handler()
-	if err != nil {
-		return err
+// ServeHTTP implements http.Handler.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*e.handler.Load()).ServeHTTP(w, r) }
+
+func (e *edge) serve(h http.Handler) { e.handler.Store(&h) }
+
+// url is where the server listens.
+func (e *edge) url() string {
+	if e.tls.Load() != nil {
+		return "https://" + e.listener.Addr().String()
 	}
+	return "http://" + e.listener.Addr().String()
+}
+
+// listen starts the server; until serveRequests it only says that the broker starts.
+func (a *app) listen(ctx context.Context) error {
 	current, err := a.cfg.TLS.load()
 	if err != nil {
 		return err
 	}
 	e := &a.edge
-	scheme, outer := "http", (*tls.Config)(nil)
+	var outer *tls.Config
 	if current != nil {
 		e.tls.Store(current)
-		scheme, outer = "https", current.Clone()
+		outer = current.Clone()
 		outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return e.tls.Load(), nil }
 	}
-	e.server = osbapi.Server(osbapi.ServerConfig{Addr: a.cfg.Listen, Handler: a.tracing.handler(handler), TLS: outer, Log: a.log,
+	e.serve(a.starting())
+	e.server = osbapi.Server(osbapi.ServerConfig{Addr: a.cfg.Listen, Handler: e, TLS: outer, Log: a.log,
 		SyncBudget: time.Duration(a.cfg.Timing.SyncBudget)})
 	if e.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	a.log.Info("serving", "url", scheme+"://"+e.listener.Addr().String(), "version", version(), "go", runtime.Version())
+	a.log.Info("listening", "url", e.url(), "version", version(), "go", runtime.Version())
 	a.served = make(chan error, 1)
 	go func() {
 		if outer != nil {
@@ -54,6 +66,17 @@ func (a *app) startServer(ctx context.Context) error {
 		}
 		a.served <- e.server.Serve(e.listener)
 	}()
+	return nil
+}
+
+// serveRequests lets requests in.
+func (a *app) serveRequests(context.Context) error {
+	handler, err := a.handler()
+	if err != nil {
+		return err
+	}
+	a.edge.serve(a.tracing.handler(handler))
+	a.log.Info("serving", "url", a.edge.url())
 	return nil
 }
 

@@ -24,6 +24,9 @@ func serveCommand(io streams) *cobra.Command {
 	c.Flags().StringVar(&file, "config", "", "configuration `file` (CHANDLER_CONFIG)")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
 	for _, s := range settings {
+		if s.flag == "" {
+			continue
+		}
 		given[s.flag] = c.Flags().String(s.flag, "", s.usage+" ("+s.env+")")
 		if len(s.values) > 0 {
 			_ = c.RegisterFlagCompletionFunc(s.flag, cobra.FixedCompletions(s.values, cobra.ShellCompDirectiveNoFileComp))
@@ -65,6 +68,10 @@ func (a *app) serve(ctx context.Context, file string, load func() (Config, error
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	if err := a.start(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // a shutdown while it started
+			a.log.Info("shutting down", "error", err)
+			err = nil
+		}
 		return errors.Join(err, a.tracing.close())
 	}
 	changed, unwatch := watchFile(file, a.cfg.source, a.log)

@@ -22,38 +22,70 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memory is a store for the last good catalog and the plans in use.
+// memory is as much of a store as a catalog needs: documents and the plans in use.
 type memory struct {
-	mu    sync.Mutex
-	last  []byte
-	saves int
-	uses  []core.PlanUse
-	err   error
+	core.Store // nil: what is not here must not be called
+	mu         sync.Mutex
+	documents  map[string][]byte
+	updates    int
+	uses       []core.PlanUse
+	err        error
 }
 
-func (m *memory) config(dir string) catalog.Config {
-	return catalog.Config{
-		Dir: filepath.Join(dir, "catalog"), TemplatesDir: filepath.Join(dir, "templates"), Templates: template.New(),
-		LoadLast: func(context.Context) ([]byte, error) {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if m.last == nil {
-				return nil, core.ErrNotFound
-			}
-			return m.last, nil
-		},
-		SaveLast: func(_ context.Context, b []byte) error {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.last, m.saves = b, m.saves+1
-			return nil
-		},
-		InUse: func(context.Context) ([]core.PlanUse, error) {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			return m.uses, m.err
-		},
+type memoryTx struct {
+	core.Tx
+	m *memory
+}
+
+func (m *memory) View(_ context.Context, fn func(core.Tx) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
 	}
+	return fn(memoryTx{m: m})
+}
+
+func (m *memory) Update(_ context.Context, fn func(core.Tx) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	if err := fn(memoryTx{m: m}); err != nil {
+		return err
+	}
+	m.updates++
+	return nil
+}
+
+func (t memoryTx) Get(key string) ([]byte, error) {
+	if raw, ok := t.m.documents[key]; ok {
+		return raw, nil
+	}
+	return nil, core.ErrNotFound
+}
+
+func (t memoryTx) Put(key string, value []byte) error {
+	if t.m.documents == nil {
+		t.m.documents = map[string][]byte{}
+	}
+	t.m.documents[key] = value
+	return nil
+}
+
+func (t memoryTx) PlansInUse() ([]core.PlanUse, error) { return t.m.uses, nil }
+
+func (m *memory) config(dir string) catalog.Config {
+	return catalog.Config{Dir: filepath.Join(dir, "catalog"), TemplatesDir: filepath.Join(dir, "templates"),
+		Templates: template.New(), Store: m}
+}
+
+// fail lets the store fail with err, or work again with nil.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
 }
 
 func (m *memory) use(uses ...core.PlanUse) {
@@ -138,8 +170,8 @@ func TestReload(t *testing.T) {
 	if diff := cmp.Diff([]string{first.Revision, good.Revision}, told); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
-	if m.saves != 3 { // the comment is in the saved files too
-		t.Errorf("saved %d times", m.saves)
+	if n := c.Status().Active.Number; n != 3 || m.updates != 3 { // the comment is in the files too
+		t.Errorf("revision %d after %d updates of the store", n, m.updates)
 	}
 }
 
@@ -168,11 +200,11 @@ func TestLastGood(t *testing.T) {
 			if diff := cmp.Diff([]string{"small/only"}, plansOf(c.Snapshot())); diff != "" {
 				t.Errorf("%s: %s", tt.why, diff)
 			}
-			if st := c.Status(); st.Valid || !st.Restored || len(st.Problems) == 0 {
+			if st := c.Status(); st.Valid || !st.Differs || len(st.Problems) == 0 {
 				t.Errorf("status %+v", st)
 			}
 			writeFiles(t, dir, files)
-			if err := c.Reload(t.Context()); err != nil || c.Status().Restored {
+			if err := c.Reload(t.Context()); err != nil || c.Status().Differs {
 				t.Errorf("after the repair: %v, %+v", err, c.Status())
 			}
 		})
@@ -251,9 +283,7 @@ func TestRetired(t *testing.T) {
 	if c.Snapshot().Revision == revision {
 		t.Error("the retired plan is gone and the revision is the same")
 	}
-	m.mu.Lock()
-	m.err = errors.New("the store is down")
-	m.mu.Unlock()
+	m.fail(errors.New("the store is down"))
 	before := c.Snapshot()
 	writeFiles(t, dir, map[string]string{"catalog/a.yaml": service("", "")})
 	if err := c.Reload(t.Context()); err == nil || c.Snapshot() != before || c.Status().Valid {
@@ -377,7 +407,7 @@ func TestBackendChanged(t *testing.T) {
 	c.Close()
 	describe("late", &renamed) // its plugin does not fit any more: the broker starts all the same
 	c = started(t, cfg)
-	if st := c.Status(); len(c.Snapshot().Services) != 2 || st.Valid || !st.Restored {
+	if st := c.Status(); len(c.Snapshot().Services) != 2 || st.Valid || !st.Differs {
 		t.Errorf("one plugin keeps the broker from its catalog: %+v", st)
 	}
 }

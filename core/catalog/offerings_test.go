@@ -196,7 +196,7 @@ func TestOfferingsReload(t *testing.T) {
 	writeFiles(t, dir, map[string]string{"catalog/b.yaml": "id: ["})
 	eventually(t, "the broken file's problem", func() bool { return !c.Status().Valid })
 	restored := started(t, cfg)
-	if diff := cmp.Diff([]string{"other/only", "notes/only"}, plansOf(restored.Snapshot())); diff != "" || !restored.Status().Restored {
+	if diff := cmp.Diff([]string{"other/only", "notes/only"}, plansOf(restored.Snapshot())); diff != "" || !restored.Status().Differs {
 		t.Errorf("restored: %s", diff)
 	}
 	restored.Close()

@@ -33,11 +33,15 @@ func (c *Catalog) retired(ctx context.Context, services []*core.Service) ([]*cor
 	return retired, nil
 }
 
-func (c *Catalog) inUse(ctx context.Context) ([]core.PlanUse, error) {
-	if c.cfg.InUse == nil {
+// inUse lists the plans that instances have or unfinished operations want.
+func (c *Catalog) inUse(ctx context.Context) (uses []core.PlanUse, err error) {
+	if c.cfg.Store == nil {
 		return nil, nil
 	}
-	uses, err := c.cfg.InUse(ctx)
+	err = c.cfg.Store.View(ctx, func(tx core.Tx) error {
+		uses, err = tx.PlansInUse()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list the plans in use: %w", err)
 	}

@@ -178,6 +178,13 @@ func (s *Sources) Files() map[string][]byte {
 	return maps.Clone(s.files)
 }
 
+// own is Files without offerings.
+func (s *Sources) own() map[string][]byte {
+	files := s.Files()
+	maps.DeleteFunc(files, func(name string, _ []byte) bool { return strings.HasPrefix(name, offeringsPrefix) })
+	return files
+}
+
 // only gives sources with the service files and offerings that keep names, and all template files read so far.
 func (s *Sources) only(keep func(name string) bool) *Sources {
 	files := s.Files()
@@ -201,10 +208,10 @@ func (s *Sources) backends() map[string]string {
 	return out
 }
 
-// digest identifies the bytes of all files read so far.
+// digest identifies the bytes of all files read so far, offerings left aside.
 func (s *Sources) digest() string {
 	h := sha256.New()
-	files := s.Files()
+	files := s.own()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(h, "%d:%s%d:", len(name), name, len(files[name]))
 		h.Write(files[name])
@@ -212,11 +219,12 @@ func (s *Sources) digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Encode packs all files read so far, for the store. Equal files give equal bytes.
+// Encode packs all files read so far, offerings left aside, for the store. Equal files
+// give equal bytes.
 func (s *Sources) Encode() ([]byte, error) {
 	var buf bytes.Buffer
 	zip := gzip.NewWriter(&buf)
-	if err := json.NewEncoder(zip).Encode(s.Files()); err != nil {
+	if err := json.NewEncoder(zip).Encode(s.own()); err != nil {
 		return nil, fmt.Errorf("encode the catalog's files: %w", err)
 	}
 	if err := zip.Close(); err != nil {

@@ -28,8 +28,8 @@ const (
 	maxWatches = 500
 )
 
-// watch reloads when the files are not those of the fingerprint seen, until ctx
-// ends. ready is closed when it notices every later change.
+// watch reloads when the files are not those of the fingerprint seen, and follows a
+// shared store's active revision, until ctx ends. ready is closed when it notices every later change.
 func (c *Catalog) watch(ctx context.Context, w *watcher, seen uint64, ready chan<- struct{}) {
 	var events <-chan fsnotify.Event
 	var lost <-chan error
@@ -53,6 +53,12 @@ func (c *Catalog) watch(ctx context.Context, w *watcher, seen uint64, ready chan
 	} // else something changed between the first load and here
 	var first time.Time // the first event that was not read yet
 	again := false      // the last load failed for a reason that is not in the files
+	var follow <-chan time.Time
+	if c.cfg.Shared {
+		ticker := time.NewTicker(c.cfg.FollowEvery)
+		defer ticker.Stop()
+		follow = ticker.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,6 +79,12 @@ func (c *Catalog) watch(ctx context.Context, w *watcher, seen uint64, ready chan
 			if now := w.fingerprint(); now == seen && !again {
 				continue
 			}
+		case <-follow:
+			_ = c.Follow(ctx) // is in the status and in the log
+			continue
+		case <-c.heard:
+			_ = c.Follow(ctx)
+			continue
 		case <-c.wake:
 		case <-quiet.C:
 		}
@@ -80,7 +92,7 @@ func (c *Catalog) watch(ctx context.Context, w *watcher, seen uint64, ready chan
 		w.renew() // before reading, so that no change falls between
 		seen = w.fingerprint()
 		var invalid *InvalidError
-		err := c.Reload(ctx)
+		err := c.changed(ctx)
 		again = err != nil && !errors.As(err, &invalid)
 	}
 }

@@ -2,7 +2,6 @@ package osbapi_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -76,7 +75,7 @@ func startParts(t *testing.T, dir string, change func(*core.Config)) *parts {
 
 	services := catalog.New(catalog.Config{
 		Dir: copyCatalog(t, dir), TemplatesDir: filepath.Join(dir, "templates"), Templates: template.New(),
-		Describe: host.Describe, InUse: plansInUse(db), LoadLast: loadLast(db), SaveLast: saveLast(db), Log: log,
+		Describe: host.Describe, Store: db, Log: log,
 	})
 	if err := services.Start(ctx); err != nil {
 		p.close()
@@ -118,36 +117,5 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Error(err)
-	}
-}
-
-const lastCatalogKey = "last-catalog"
-
-func plansInUse(db core.Store) func(context.Context) ([]core.PlanUse, error) {
-	return func(ctx context.Context) (use []core.PlanUse, err error) {
-		err = db.View(ctx, func(tx core.Tx) (err error) {
-			use, err = tx.PlansInUse()
-			return err
-		})
-		return use, err
-	}
-}
-
-func loadLast(db core.Store) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) (raw []byte, err error) {
-		err = db.View(ctx, func(tx core.Tx) (err error) {
-			raw, err = tx.Get(lastCatalogKey)
-			if errors.Is(err, core.ErrNotFound) {
-				return nil
-			}
-			return err
-		})
-		return raw, err
-	}
-}
-
-func saveLast(db core.Store) func(context.Context, []byte) error {
-	return func(ctx context.Context, raw []byte) error {
-		return db.Update(ctx, func(tx core.Tx) error { return tx.Put(lastCatalogKey, raw) })
 	}
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/chandler-broker/chandler/core"
+	"github.com/chandler-broker/chandler/core/store"
+)
+
+// Pauses between attempts to reach a database that is away when the broker starts.
+const (
+	storePauseMin = 500 * time.Millisecond
+	storePauseMax = 10 * time.Second
+)
+
+func (a *app) openStore(ctx context.Context) error {
+	if err := os.MkdirAll(a.cfg.State, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	s, err := store.OpenSQLite(ctx, store.SQLiteConfig{Path: filepath.Join(a.cfg.State, "chandler.db")})
+	if err == nil {
+		a.store = s
+	}
+	return err
+}
+
+// patiently repeats a step of the start for as long as the database is away: a
+// broker that ended instead would be down longer than its database. What is wrong
+// otherwise ends the start.
+func (a *app) patiently(step func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for pause := storePauseMin; ; pause = min(2*pause, storePauseMax) {
+			err := step(ctx)
+			if err == nil || a.stateLock == nil || !away(err) {
+				a.waits.Store(nil)
+				return err
+			}
+			message := "the database is away; the start goes on when it is back"
+			a.waits.Store(&message)
+			a.log.Warn(message, "error", err, "next_attempt", pause)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(pause):
+			}
+		}
+	}
+}
+
+// away tells whether a store's error may pass by itself.
+func away(err error) bool {
+	var e *core.Error
+	return errors.As(err, &e) && (e.Code == core.CodeUnavailable || e.Code == core.CodeOverloaded)
+}
