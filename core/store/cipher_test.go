@@ -147,6 +147,9 @@ func TestSecretColumnsPassTheCipher(t *testing.T) {
 	if diff := cmp.Diff(want, cipher.seen); diff != "" {
 		t.Errorf("sealed columns (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(want, store.SealedColumns()); diff != "" {
+		t.Errorf("columns that a rewrap goes through (-want +got):\n%s", diff)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
