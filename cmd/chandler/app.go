@@ -111,7 +111,7 @@ func (a *app) startCatalog(ctx context.Context) error {
 		Describe: a.host.Describe, KnownBackend: a.knownBackend, Offerings: a.host.Offerings,
 		Store: a.store, Shared: a.leases != nil, Replica: a.name, Announce: a.announce,
 		Secret: func(reference string) (string, error) { return interpolate(a.cfg.Catalog, reference) },
-		Log:      a.log,
+		Log:    a.log,
 	})
 	if err := a.catalog.Start(ctx); err != nil {
 		return err

@@ -115,7 +115,7 @@ func (d *differ) service(was, is *core.Service) {
 		if same := find(d.old.Services, func(s *core.Service) bool { return s.Name == is.Name }); same != nil {
 			d.add(same, nil, "renumbered", true, []string{"id"}, "the id changed from %s to %s: to platforms it is another service, and its instances are lost to them", same.ID, is.ID)
 		} else {
-			d.add(is, nil, "added", false, nil, "new service with %d plans", len(is.Plans))
+			d.add(is, nil, "added", false, nil, "new service with %s", counted(len(is.Plans), "plan"))
 		}
 		for _, p := range is.Plans {
 			d.add(is, p, "added", false, nil, "new plan")
@@ -141,7 +141,11 @@ func (d *differ) gone(s *core.Service, p *core.Plan) {
 		n = d.byPlan[s.ID+"\x00"+p.ID]
 	}
 	if n > 0 {
-		d.add(s, p, "retired", true, nil, "hidden from the marketplace; %d instances keep it and can still bind, unbind, update and be deleted", n)
+		keep := " keep it"
+		if n == 1 {
+			keep = " keeps it"
+		}
+		d.add(s, p, "retired", true, nil, "hidden from the marketplace; %s and can still bind, unbind, update and be deleted", counted(n, "instance")+keep)
 	} else {
 		d.add(s, p, "removed", true, nil, "no longer in the marketplace; nothing uses it")
 	}
@@ -164,6 +168,14 @@ func (d *differ) plan(was, is *core.Service, before, after *core.Plan) {
 			d.add(is, after, "changed", breaksPlan(before, after), fields, "%s", d.changeText(fields))
 		}
 	}
+}
+
+// counted gives a number with its noun, in the plural where it takes one.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func find[T any](list []*T, match func(*T) bool) *T {

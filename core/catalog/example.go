@@ -46,10 +46,7 @@ func (e Example) planOf(svc *core.Service) *core.Plan {
 // up from what the plugin declares.
 func sampleData(plan *core.Plan, w *pluginWord, e Example, more ...core.Template) core.TemplateData {
 	const instanceID, bindingID = "sample-instance", "sample-binding"
-	merged := maps.Clone(orEmpty(e.Provision))
-	maps.Copy(merged, e.Update)
-	maps.DeleteFunc(merged, func(_ string, v any) bool { return v == nil })
-	params := plan.SchemaUpdate.Effective(plan.SchemaProvision.Effective(merged))
+	params := plan.SchemaUpdate.Effective(plan.SchemaProvision.Effective(orEmpty(e.Provision)))
 	context := e.Context
 	if context == nil {
 		context = SampleContext()
@@ -66,8 +63,16 @@ func sampleData(plan *core.Plan, w *pluginWord, e Example, more ...core.Template
 	}
 }
 
-// dataAt is the data as the template at a place sees it.
-func dataAt(data core.TemplateData, pl place) core.TemplateData {
+// dataAt is the data as the template at a place sees it: an update is made with the
+// example's parameters for it, everything else with those of the provision.
+func dataAt(data core.TemplateData, pl place, plan *core.Plan, e Example) core.TemplateData {
+	if pl.verb == core.VerbUpdate {
+		merged := maps.Clone(orEmpty(e.Provision))
+		maps.Copy(merged, e.Update)
+		maps.DeleteFunc(merged, func(_ string, v any) bool { return v == nil })
+		data.Parameters = plan.SchemaUpdate.Effective(plan.SchemaProvision.Effective(merged))
+		data.Instance.Parameters = data.Parameters
+	}
 	if pl.verb == core.VerbBind || pl.verb == core.VerbUnbind {
 		data.Parameters = data.Binding.Parameters
 	} else {
@@ -220,7 +225,7 @@ func (e Example) render(ps *problems, plan *core.Plan, w *pluginWord) {
 		if pl.outputs != noOutputs && (!w.known || w.anyOutputs) {
 			continue // nothing is known to make outputs up of
 		}
-		_, err := t.Render(dataAt(data, pl))
+		_, err := t.Render(dataAt(data, pl, plan, e))
 		if err == nil {
 			continue
 		}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/chandler-broker/chandler/core/catalog"
 	"github.com/chandler-broker/chandler/core/template"
 )
@@ -113,5 +115,27 @@ func TestPreview(t *testing.T) {
 		if _, problems := parsed.Preview(names[0], names[1], names[2], names[3]); !catalog.Refused(problems) {
 			t.Errorf("%v can be rendered", names)
 		}
+	}
+}
+
+// An example's update is what its update sends, and nothing that its provision knows of.
+func TestPreviewOfUpdate(t *testing.T) {
+	text := service(`schemas:
+  provision: {type: object, properties: {size: {type: integer}, note: {type: string}}}
+  update: {type: object, properties: {size: {type: integer}, note: {type: [string, "null"]}}}
+examples:
+- {name: grows, provision: {size: 1, note: first}, update: {size: 9, note: null}}
+`, "  provision: {size: '{{ .parameters.size }}', note: '{{ .parameters.note }}'}\n"+
+		"  update: {size: '{{ .parameters.size }}', note: '{{ .instance.parameters.note | default \"none\" }}'}\n")
+	out, problems := mustParse(t, map[string]string{"catalog/a.yaml": text}, catalog.Options{}).Preview("small", "only", "grows", "")
+	if len(problems) > 0 {
+		t.Fatal(texts(problems))
+	}
+	want := map[string]any{
+		"provision": map[string]any{"size": int64(1), "note": "first"},
+		"update":    map[string]any{"size": int64(9), "note": "none"}, // null took the note away
+	}
+	if diff := cmp.Diff(want, out); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -53,7 +53,7 @@ func (p *Parsed) Preview(serviceName, planName, exampleName, shape string) (map[
 		if t == nil || !plan.Bindable && (pl.verb == core.VerbBind || pl.verb == core.VerbUnbind) {
 			continue
 		}
-		v, err := t.Render(dataAt(data, pl))
+		v, err := t.Render(dataAt(data, pl, plan, example))
 		if err != nil {
 			hint := ""
 			if !w.known {
