@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -216,31 +217,21 @@ func bindCommand(c *osbClient) *cobra.Command {
 }
 
 func unbindCommand(c *osbClient) *cobra.Command {
-	var f requestFlags
-	command := &cobra.Command{
-		Use:   "unbind INSTANCE_ID BINDING_ID",
-		Short: "Take credentials away",
-		Args:  usage(cobra.ExactArgs(2)),
-	}
-	f.waiting(c, command)
-	f.identity(command)
-	command.RunE = func(cmd *cobra.Command, args []string) error {
-		which, err := c.idsOf(cmd.Context(), args[0], f.service, f.plan)
-		if err != nil {
-			return err
-		}
-		return c.change(cmd.Context(), change{doing: "unbind", method: http.MethodDelete, path: bindingPath(args[0], args[1]),
-			which: which, flags: f, deleting: true, shown: map[string]any{"instance_id": args[0], "binding_id": args[1]}})
-	}
-	return command
+	return deleteCommand(c, "unbind", "Take credentials away", "INSTANCE_ID", "BINDING_ID")
 }
 
 func deprovisionCommand(c *osbClient) *cobra.Command {
+	return deleteCommand(c, "deprovision", "Delete a service instance", "INSTANCE_ID")
+}
+
+// deleteCommand makes the command of a DELETE: of a binding with two arguments, of an
+// instance with one.
+func deleteCommand(c *osbClient, verb, short string, arguments ...string) *cobra.Command {
 	var f requestFlags
 	command := &cobra.Command{
-		Use:   "deprovision INSTANCE_ID",
-		Short: "Delete a service instance",
-		Args:  usage(cobra.ExactArgs(1)),
+		Use:   verb + " " + strings.Join(arguments, " "),
+		Short: short,
+		Args:  usage(cobra.ExactArgs(len(arguments))),
 	}
 	f.waiting(c, command)
 	f.identity(command)
@@ -249,8 +240,12 @@ func deprovisionCommand(c *osbClient) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.change(cmd.Context(), change{doing: "deprovision", method: http.MethodDelete, path: instancePath(args[0]),
-			which: which, flags: f, deleting: true, shown: map[string]any{"instance_id": args[0]}})
+		path, shown := instancePath(args[0]), map[string]any{"instance_id": args[0]}
+		if len(args) > 1 {
+			path, shown["binding_id"] = bindingPath(args[0], args[1]), args[1]
+		}
+		return c.change(cmd.Context(), change{doing: verb, method: http.MethodDelete, path: path,
+			which: which, flags: f, deleting: true, shown: shown})
 	}
 	return command
 }
