@@ -196,3 +196,16 @@ func (w *world) try(ctx context.Context, k keys, write bool) verdict {
 	}
 	return unclear
 }
+
+// empty removes the object that try writes; false if that is not certain.
+func (w *world) empty(ctx context.Context, bucket string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	root, err := w.s3As(w.gateway.AccessKey, w.gateway.SecretKey)
+	if err != nil {
+		return false
+	}
+	_, err = root.DeleteObjectWithContext(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: aws.String("probe")})
+	var failure awserr.RequestFailure
+	return err == nil || errors.As(err, &failure) && failure.StatusCode() == http.StatusNotFound
+}

@@ -280,6 +280,7 @@ func appendUnless(known bool, list []string, what string) []string {
 func (w *world) clean(ctx context.Context, groups []*group) error {
 	rng := rand.New(rand.NewPCG(w.o.seed, 78))
 	for _, g := range groups {
+		g.empty(ctx)
 		g.mu.Lock()
 		q := record.Request{Verb: record.Deprovision, Wanted: g.believes, Async: true}
 		for _, t := range g.Rest() {

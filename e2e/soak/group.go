@@ -246,7 +246,7 @@ func (g *group) learn(binding int8, write bool, a answer) string {
 	if len(a.body.Credentials) == 0 {
 		return ""
 	}
-	t := told{binding: binding, write: write && g.first.Plan == planPurge}
+	t := told{binding: binding, write: write}
 	var both struct {
 		keys
 		Password string

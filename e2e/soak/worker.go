@@ -35,8 +35,10 @@ func (g *group) act(ctx context.Context, rng *rand.Rand) {
 		g.fetchBinding(ctx, rng, binding, patience)
 	case n < 84:
 		g.pollSome(ctx, rng, int8(rng.IntN(1+record.Bindings))-1)
-	case n < 92:
+	case n < 91:
 		g.use(ctx, rng)
+	case n < 93:
+		g.empty(ctx)
 	default:
 		g.pollUntilDone(ctx, rng, int8(rng.IntN(1+record.Bindings))-1)
 	}
@@ -146,10 +148,15 @@ func (g *group) use(ctx context.Context, rng *rand.Rand) {
 	if !alive && !gone {
 		return
 	}
-	verdict := g.w.try(ctx, t.keys, t.write && alive)
+	write := t.write && alive
+	verdict := g.w.try(ctx, t.keys, write)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if verdict == unclear || !g.Undisturbed(reading) {
+	undisturbed := g.Undisturbed(reading)
+	if write {
+		g.Fill(verdict == works && undisturbed)
+	}
+	if verdict == unclear || !undisturbed {
 		return
 	}
 	g.w.counts.uses.Add(1)
@@ -160,4 +167,16 @@ func (g *group) use(ctx context.Context, rng *rand.Rand) {
 	if gone && verdict != dead {
 		g.check(&violation{g, "the credentials of a deleted binding work: " + t.Key})
 	}
+}
+
+// empty removes what the uses of credentials wrote, as the gateway's owner.
+func (g *group) empty(ctx context.Context) {
+	if g.first.Plan < planPurge || g.first.Parameters == parametersTaken {
+		return
+	}
+	certain := g.w.empty(ctx, g.bucket())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.note("- emptied: %t", certain)
+	g.Empty(certain)
 }

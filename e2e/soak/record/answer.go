@@ -89,7 +89,7 @@ func (r *Record) matchWaiting(s state, l slot, q *Request, a Answer, id, credent
 		return []state{s}
 	case l.outcome == done:
 		return matchDone(s, l, q, a, made, credentials)
-	case a.Status == answerOf(l.outcome):
+	case a.Status == answerOf(l.outcome), a.Status == 500 && l.outcome == kept:
 		if l.age == newest {
 			s.tell(l.subject)
 		}
@@ -123,7 +123,7 @@ func answerOf(o outcome) int {
 		return 500
 	case refused:
 		return 400
-	case unqueued, without:
+	case unqueued, without, kept:
 		return 422
 	}
 	return 0

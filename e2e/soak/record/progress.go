@@ -67,7 +67,7 @@ func (r *Record) instanceSteps(s state) []state {
 		s.inst.is = op.wanted
 		return append(list, s)
 	case Deprovision:
-		return append(list, deprovisionSteps(s)...)
+		return append(list, r.deprovisionSteps(s)...)
 	}
 	return list
 }
@@ -76,10 +76,12 @@ func (r *Record) instanceSteps(s state) []state {
 // provision fail with it. What is undone leaves no row, unless the client was told to wait.
 func failing(s state, as outcome) []state {
 	verb := s.inst.op.verb
-	s.end(-1, as)
 	if verb != Provision {
+		s.end(-1, as)
 		return []state{s}
 	}
+	before := s.inst.last
+	s.end(-1, as)
 	s.inst.clean = as == refused
 	list := []state{s}
 	for b := range int8(Bindings) {
@@ -87,24 +89,52 @@ func failing(s state, as outcome) []state {
 			continue
 		}
 		for i := range list {
-			list[i].end(b, without)
 			removed := list[i]
-			removed.binds[b].remove()
+			removed.end(b, without)
+			removed.untrace(b, list[i].binds[b].last)
 			list = append(list, removed)
+			list[i].end(b, without)
 		}
 	}
 	if as != refused {
 		return list
 	}
 	for _, kept := range list {
-		kept.removeInstance()
+		kept.untrace(-1, before)
 		list = append(list, kept)
 	}
 	return list
 }
 
-// deprovisionSteps: bindings go one by one, then the instance.
-func deprovisionSteps(s state) (list []state) {
+// untrace takes the row of a failure away that nobody was told to wait for: it leaves no
+// trace, and a poll tells of what was before.
+func (s *state) untrace(subject int8, before past) {
+	for i := range s.slots {
+		if l := &s.slots[i]; l.stage == waiting && l.subject == subject {
+			l.age = older
+		}
+	}
+	*s.subjectLast(subject) = before
+	if subject < 0 {
+		s.removeInstance()
+	} else {
+		s.binds[subject].remove()
+	}
+}
+
+// deprovisionSteps: bindings go one by one, then the instance; but nothing of an instance
+// that the plan refuses to delete.
+func (r *Record) deprovisionSteps(s state) (list []state) {
+	halfUpdated := s.inst.last.verb == Update && !s.inst.last.ok // either plan may count
+	keeps := s.inst.full && r.Rules.Keeps != nil && r.Rules.Keeps(s.inst.is.Plan)
+	if keeps || s.inst.full && halfUpdated {
+		refusal := s
+		refusal.end(-1, kept)
+		list = append(list, refusal)
+	}
+	if keeps && !halfUpdated {
+		return list
+	}
 	for b := range s.binds {
 		switch bind := &s.binds[b]; {
 		case bind.op.verb != None:
@@ -140,7 +170,7 @@ func (r *Record) bindingSteps(s state, b int8) (list []state) {
 		list = append(list, unqueue(s, b))
 	}
 	switch {
-	case bind.op.verb == Unbind && s.inst.op.verb != Update:
+	case bind.op.verb == Unbind && (s.inst.op.verb != Update || !bind.touched): // one that was never called need not wait
 		s.end(b, done)
 		bind.remove()
 		list = append(list, s)

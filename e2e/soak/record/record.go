@@ -11,6 +11,8 @@ type Rules struct {
 	AsyncOnly func(plan uint8) bool
 	// Fate says how a provision of these attributes ends; nil for success always.
 	Fate func(Attributes) Fate
+	// Keeps tells whether a plan refuses to delete an instance that something is in; nil for none.
+	Keeps func(plan uint8) bool
 	// Unsure: that a failure was told may be forgotten, since the database server dies, too.
 	Unsure bool
 }

@@ -254,7 +254,6 @@ func (r *Record) applyUnbind(s state, q *Request) []effect {
 		return join(s, -1)
 	}
 	if row.op.verb == Bind {
-		row.touched = true // perhaps
 		s.supersede(q.Binding)
 	}
 	return []effect{start(s, q.Binding, operation{verb: Unbind})}

@@ -54,8 +54,10 @@ type instance struct {
 	// clean: a failed provision that left nothing at the backend.
 	clean bool
 	is    Attributes
-	op    operation
-	last  past
+	// full: there is something in it that a plan may refuse to delete.
+	full bool
+	op   operation
+	last past
 	// updated is 1 + the plan that the newest update wanted: a DELETE may name it.
 	updated uint8
 }
@@ -81,6 +83,7 @@ const (
 	refused          // answered 400: undone, nothing is left
 	unqueued         // answered 422: waited too long behind another operation, nothing is left
 	without          // answered 422: the provision that a bind waited for failed
+	kept             // answered 422, or 500 if something was cancelled: a deprovision was refused
 )
 
 // stage is how far a request has come inside the broker.

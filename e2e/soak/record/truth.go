@@ -81,3 +81,24 @@ func (r *Record) Standing(binding int8, credentials uint16) (alive, gone bool) {
 	}
 	return alive, gone
 }
+
+// Fill notes that something was put into the instance, which existed and was not touched
+// meanwhile; or, unless certain, that this may be so.
+func (r *Record) Fill(certain bool) { r.pour(true, certain) }
+
+// Empty notes that everything in the instance was removed; or, unless certain, that this may be so.
+func (r *Record) Empty(certain bool) { r.pour(false, certain) }
+
+func (r *Record) pour(full, certain bool) {
+	if !r.settle() {
+		return
+	}
+	r.keep(func(s state) []state {
+		next := s
+		next.inst.full = full && s.inst.ready
+		if certain {
+			return []state{next}
+		}
+		return []state{s, next}
+	})
+}
