@@ -34,7 +34,11 @@ func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *
 	if err != nil {
 		return acc, nil, nil, AsError(err)
 	}
-	b.sched.hold(op.ID, op.InstanceID, op.BindingID)
+	t := b.tenure()
+	if t != nil && t.holder != "" {
+		op.Holder, op.Epoch = t.holder, 1
+	}
+	b.sched.hold(t, op)
 	finished, release = b.sched.watch(op.ID)
 	err = b.commit(ctx, writeAccept, func(tx Tx, fx *effects) (err error) {
 		fresh := *op
@@ -46,26 +50,44 @@ func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *
 		release()
 		switch {
 		case err != nil: // after drop: what is journaled after all must be free to start
-			err = b.commitFailed(ctx, op.ID, err)
+			err = b.commitFailed(ctx, op, err)
 		case acc.kind == verdictJoin:
 			finished, release = b.sched.watch(acc.op.ID)
 			return acc, finished, release, nil
 		}
 		return acc, nil, func() {}, err
 	}
-	b.unfinished.Add(1)
-	if acc.op.State.Unfinished() {
-		b.sched.launch(op.ID, acc.call)
-	} else {
-		b.sched.drop(op.ID)
-	}
+	b.accepted(acc.op, acc.call)
 	return acc, finished, release, nil
+}
+
+// accepted starts the work of a journaled operation, here or at the replica that holds it.
+func (b *Broker) accepted(op *Operation, first *pendingCall) {
+	held := b.holds(op)
+	if held {
+		b.sched.count(op.InstanceID, 1)
+	}
+	switch {
+	case !op.State.Unfinished():
+		b.sched.drop(op.ID)
+		return
+	case held || first != nil:
+		b.sched.launch(op, first)
+		return
+	}
+	b.sched.drop(op.ID)
+	if op.Holder != "" {
+		b.hint(HintConsider, op.InstanceID)
+		return
+	}
+	b.hint(HintConsider, "") // whoever comes first
+	b.replica.look()
 }
 
 // commitFailed finds out what a failed commit means: our own errors are refusals;
 // after a failure of the store it looks whether the operation is journaled. Without
 // effect is 429, since a 5xx makes platforms delete; if nobody can say, it is 500.
-func (b *Broker) commitFailed(ctx context.Context, id string, err error) error {
+func (b *Broker) commitFailed(ctx context.Context, fresh *Operation, err error) error {
 	if e := refusal(err); e != nil {
 		return e
 	}
@@ -77,15 +99,19 @@ func (b *Broker) commitFailed(ctx context.Context, id string, err error) error {
 	}
 	var op *Operation
 	seen := b.view(ctx, func(tx Tx) (err error) {
-		op, err = found(tx.Operation(id))
+		op, err = found(tx.Operation(fresh.ID))
 		return err
 	})
 	switch {
-	case seen != nil:
+	case seen != nil: // the work must not wait for the next start if it is journaled after all
+		b.spawn(func() { b.sched.consider(fresh.InstanceID) })
 		return storeError(err)
 	case op != nil:
-		b.unfinished.Add(1)
+		if b.holds(op) {
+			b.sched.count(op.InstanceID, 1)
+		}
 		b.sched.consider(op.InstanceID)
+		b.hint(HintConsider, op.InstanceID)
 		return stillRunning(op)
 	}
 	e := Errorf(CodeOverloaded, "The broker cannot take the request now; nothing was changed.").
@@ -113,7 +139,7 @@ func (b *Broker) newOperation(r *request) (*Operation, error) {
 // start of its first call if nothing stands before it.
 func (b *Broker) admit(tx Tx, fx *effects, w *work, s *situation, cancel []*Operation) (*pendingCall, error) {
 	op := w.op
-	if int(b.unfinished.Load()) >= b.cfg.MaxUnfinished {
+	if b.sched.held() >= b.cfg.MaxUnfinished {
 		e := Errorf(CodeOverloaded, "The broker has too many unfinished operations; nothing was changed.").
 			WithHint("Send the request again later.")
 		e.RetryAfter = 10 * time.Second
@@ -121,6 +147,7 @@ func (b *Broker) admit(tx Tx, fx *effects, w *work, s *situation, cancel []*Oper
 	}
 	op.CreatedAt = after(op.CreatedAt, s)
 	op.Deadline = op.CreatedAt.Add(w.plan.Timeouts[op.Verb])
+	assign(op, s.unfinished)
 	if err := b.supersede(tx, fx, op, s, cancel); err != nil {
 		return nil, err
 	}
@@ -140,11 +167,24 @@ func (b *Broker) admit(tx Tx, fx *effects, w *work, s *situation, cancel []*Oper
 	if op.Verb == VerbUnbind && !traces(w.bind) && !unfinishedBind(w) {
 		return nil, b.complete(tx, fx, w, Result{}) // never called: nothing to wait for
 	}
+	if !b.holds(op) {
+		return nil, step(tx, op, op.CreatedAt, StepQueued, "waits for the replica that runs the instance's operations", "")
+	}
 	if before := b.blockedBy(op, w.unfinished); before != nil {
 		return nil, step(tx, op, op.CreatedAt, StepQueued, "waits for the "+string(before.Verb)+" "+before.ID, "")
 	}
 	d, err := b.next(tx, fx, w, false)
 	return d.call, err
+}
+
+// assign gives an operation the holder of the instance's other unfinished ones, so that one
+// replica decides what may run side by side.
+func assign(op *Operation, others []*Operation) {
+	for _, other := range others {
+		if other.Holder != op.Holder {
+			op.Holder, op.Epoch = other.Holder, other.Epoch
+		}
+	}
 }
 
 // unfinishedBind tells whether a bind of the work's binding is still being cancelled.

@@ -34,7 +34,7 @@ func (b *Broker) answerInstance(ctx context.Context, r *request, acc acceptance,
 		return err
 	})
 	if err != nil {
-		return InstanceAnswer{}, err
+		return InstanceAnswer{}, unreadable(op, err)
 	}
 	if inst == nil { // deleted in between
 		return InstanceAnswer{}, noInstance(op.InstanceID)
@@ -76,7 +76,7 @@ func (b *Broker) answerBinding(ctx context.Context, r *request, acc acceptance, 
 		return err
 	})
 	if err != nil {
-		return BindingAnswer{}, err
+		return BindingAnswer{}, unreadable(op, err)
 	}
 	if bind == nil {
 		return BindingAnswer{}, noBinding(op.BindingID)
@@ -97,7 +97,7 @@ func (b *Broker) answerUnbindOf(ctx context.Context, r *request, op *Operation) 
 		return err
 	})
 	if err != nil {
-		return BindingAnswer{}, err
+		return BindingAnswer{}, unreadable(op, err)
 	}
 	if bind == nil {
 		return BindingAnswer{Outcome: Done}, nil
@@ -105,6 +105,16 @@ func (b *Broker) answerUnbindOf(ctx context.Context, r *request, op *Operation) 
 	e := Errorf(CodeFailed, "The deletion of the instance, which would have deleted the binding too, failed: %s", op.Error.Message).
 		WithHint("Delete the binding again.")
 	return BindingAnswer{}, e.WithID(op.ID)
+}
+
+// unreadable is the answer where the work was done and the store does not say what came of
+// it: never a 429, which would say that nothing was done.
+func unreadable(op *Operation, err error) error {
+	if refusal(err) != nil {
+		return err
+	}
+	return Errorf(CodeUnavailable, "The %s was done, but its result cannot be read now.", op.Verb).
+		WithHint("Repeat the request to get it.").WithCause(err).WithID(op.ID)
 }
 
 func noBinding(id string) *Error {

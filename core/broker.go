@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -47,6 +46,18 @@ type Config struct {
 	// are refused with CodeOverloaded. Default 20,000.
 	MaxUnfinished int
 
+	// Leases lets several brokers work over one store. Nil: this one is alone, and
+	// runs every operation whose Holder is "".
+	Leases Leases
+	// ReplicaName and Version tell operators which process holds a lease. Default: the
+	// host's name and the process id; "".
+	ReplicaName, Version string
+	// Keys is the revision of the keyset that this process can decrypt with, see Replica. Default: 0.
+	Keys func() int64
+	// LeaseTTL is how long after its last renewal a lease ends, so that other replicas take
+	// its operations over. Plugin calls end after 6/10 of it. Default 10 s.
+	LeaseTTL time.Duration
+
 	// Fault is called before and after every store write and plugin call of the
 	// lifecycle, so that tests can end the process there. Nil in production.
 	Fault func(FaultPoint)
@@ -71,10 +82,14 @@ type Broker struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup // every goroutine and every request
 
-	mu    sync.Mutex
-	phase brokerPhase
+	alone   *tenure  // without Leases
+	replica *replica // with Leases
 
-	unfinished atomic.Int64 // operations that this broker knows as unfinished
+	mu       sync.Mutex
+	phase    brokerPhase
+	requests int           // that are being answered
+	closing  bool          // Close has begun
+	answered chan struct{} // closed when it has begun and no request is left
 }
 
 type brokerPhase int
@@ -95,6 +110,12 @@ func New(cfg Config) (*Broker, error) {
 	b.ctx, b.stop = context.WithCancelCause(context.Background())
 	b.clock = &clock{now: b.cfg.Now, random: b.cfg.Random}
 	b.sched = newScheduler(b)
+	b.answered = make(chan struct{})
+	if b.cfg.Leases != nil {
+		b.replica = newReplica(b)
+	} else {
+		b.alone = newTenure(b.ctx, "")
+	}
 	return b, nil
 }
 
@@ -124,6 +145,13 @@ func (c Config) withDefaults() Config {
 	if c.Fault == nil {
 		c.Fault = func(FaultPoint) {}
 	}
+	if c.Keys == nil {
+		c.Keys = func() int64 { return 0 }
+	}
+	if c.ReplicaName == "" {
+		c.ReplicaName = defaultReplicaName()
+	}
+	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
 	c.FastAnswer = cmp.Or(c.FastAnswer, 2*time.Second)
 	c.SyncBudget = cmp.Or(c.SyncBudget, 55*time.Second)
 	c.BackoffMin = cmp.Or(c.BackoffMin, time.Second)
@@ -156,8 +184,8 @@ func (nobody) OperationFinished(string, Verb, ErrorCode, time.Duration) {}
 func (nobody) CallFinished(string, Verb, ErrorCode, time.Duration)      {}
 
 // Start loads the unfinished operations, resumes them and begins to accept
-// requests. ctx bounds the loading only. It fails if the store cannot be read, and
-// may then be called again.
+// requests; with Leases it takes a lease, and claims operations from then on. ctx bounds the
+// loading only. It fails if the store cannot be used, and may then be called again.
 func (b *Broker) Start(ctx context.Context) error {
 	left, err := b.open(ctx)
 	if err != nil {
@@ -174,17 +202,27 @@ func (b *Broker) open(ctx context.Context) (left []*Operation, err error) {
 	if b.phase != phaseNew {
 		return nil, Errorf(CodeFailed, "the broker was started already")
 	}
-	err = b.cfg.Store.View(ctx, func(tx Tx) (err error) {
-		left, err = tx.Unfinished("")
-		return err
-	})
+	work := []func(){b.sweep}
+	if r := b.replica; r != nil {
+		err = r.acquire(ctx)
+		work = append(work, r.keep, r.claims, r.listen, r.polls)
+	} else {
+		err = b.cfg.Store.View(ctx, func(tx Tx) (err error) {
+			left, err = tx.Unfinished("")
+			return err
+		})
+	}
 	if err != nil {
 		return nil, storeError(err)
 	}
 	b.phase = phaseOpen
-	b.unfinished.Store(int64(len(left)))
-	b.wg.Add(1)
-	go b.sweep()
+	for _, op := range left {
+		b.sched.count(op.InstanceID, 1)
+	}
+	for _, w := range work {
+		b.wg.Add(1)
+		go w()
+	}
 	return left, nil
 }
 
@@ -200,28 +238,6 @@ func (b *Broker) resume(left []*Operation) {
 	}
 }
 
-// Close stops accepting, cancels the running plugin calls, answers the waiting
-// requests and waits for every goroutine. Unfinished operations stay in the journal
-// and resume with the next Start over the same store. It fails if ctx ends before
-// everything has returned; what is left then still ends on its own.
-func (b *Broker) Close(ctx context.Context) error {
-	b.mu.Lock()
-	b.phase = phaseClosed
-	b.mu.Unlock()
-	b.stop(errShutdown)
-	done := make(chan struct{})
-	go func() {
-		b.wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return Errorf(CodeDeadline, "the broker's work did not end in time").WithCause(ctx.Err())
-	}
-}
-
 // enter counts a request in, so that Close waits for it; leave counts it out.
 func (b *Broker) enter() (leave func(), err error) {
 	b.mu.Lock()
@@ -233,7 +249,17 @@ func (b *Broker) enter() (leave func(), err error) {
 		return nil, e
 	}
 	b.wg.Add(1)
-	return b.wg.Done, nil
+	b.requests++
+	return b.leave, nil
+}
+
+// leave counts a request out.
+func (b *Broker) leave() {
+	defer b.wg.Done()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.requests--
+	b.allAnswered()
 }
 
 // spawn runs fn in a goroutine that Close waits for; false once the broker closes.

@@ -36,24 +36,6 @@ func (b *Broker) commit(ctx context.Context, w write, fn func(Tx, *effects) erro
 	return nil
 }
 
-// insist commits fn however often the store fails, since the work must not be
-// lost. It gives false if the broker closes first: the journal then has the older state.
-func (b *Broker) insist(w write, op string, fn func(Tx, *effects) error) bool {
-	for failures := 0; ; failures++ {
-		err := b.commit(b.ctx, w, fn)
-		if err == nil {
-			return true
-		}
-		if errors.Is(err, errRefused) {
-			continue
-		}
-		b.cfg.Log.Error("the journal cannot be written; trying again", "operation_id", op, "at", w.before, "error", err)
-		if !b.pause(b.ctx, b.backoff(failures)) {
-			return false
-		}
-	}
-}
-
 // pause waits; false if ctx ended first.
 func (b *Broker) pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -85,10 +67,14 @@ func (b *Broker) backoff(failures int) time.Duration {
 // announce lets the effects of a durable transaction happen.
 func (b *Broker) announce(fx *effects) {
 	for _, id := range fx.interrupt {
-		b.sched.interrupt(id)
+		if !b.sched.interrupt(id) {
+			b.hint(HintInterrupt, id)
+		}
 	}
 	for _, op := range fx.finished {
-		b.unfinished.Add(-1)
+		if b.holds(op) {
+			b.sched.count(op.InstanceID, -1)
+		}
 		code := ErrorCode("")
 		if op.Error != nil {
 			code = op.Error.Code
@@ -97,20 +83,31 @@ func (b *Broker) announce(fx *effects) {
 		b.cfg.Trace.Finished(op)
 		b.auditFinish(op)
 		b.sched.finished(op.ID)
+		b.hint(HintFinished, op.ID)
 	}
 	for _, id := range fx.consider {
 		b.sched.consider(id)
 	}
+	b.hint(HintConsider, fx.consider...)
 }
 
-// view runs fn over one consistent state; errors that are not ours become store errors.
+// view runs fn over one consistent state. A read that fails had no effect, so the error
+// is CodeOverloaded whatever the store says of itself; our own errors pass through.
 func (b *Broker) view(ctx context.Context, fn func(Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	return storeError(b.cfg.Store.View(ctx, fn))
+	err := b.cfg.Store.View(ctx, fn)
+	if err == nil || refusal(err) != nil || CodeOf(err) == CodeOverloaded {
+		return err
+	}
+	e := Errorf(CodeOverloaded, "The broker's store cannot be read now; nothing was changed.").
+		WithHint("Send the request again in a moment.").WithCause(err)
+	e.RetryAfter = 5 * time.Second
+	return e
 }
 
-// storeError turns a failure of the store into an Error; our own pass through.
+// storeError turns a failure of the store to write into an Error; our own pass through,
+// such as CodeOverloaded for what was refused without effect.
 func storeError(err error) error {
 	var e *Error
 	if err == nil || errors.As(err, &e) {

@@ -57,7 +57,7 @@ type HintKind string
 
 // The kinds of hints.
 const (
-	HintConsider  HintKind = "consider"  // ID is an instance whose queue may have moved
+	HintConsider  HintKind = "consider"  // ID is an instance whose queue may have moved; "" if operations became free
 	HintInterrupt HintKind = "interrupt" // ID is an operation whose plugin call must end
 	HintFinished  HintKind = "finished"  // ID is an operation that has finished
 	HintDocument  HintKind = "document"  // ID is the key of a document that was put

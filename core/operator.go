@@ -52,9 +52,11 @@ func (b *Broker) operate(ctx context.Context, by Caller, verb, operation string,
 			return Errorf(CodeNotFound, "The operation %q does not exist.", operation)
 		}
 		instance = op.InstanceID
-		w, err := b.load(tx, operation)
-		if err != nil {
-			return err
+		var w *work
+		if op.State.Unfinished() {
+			if w, err = b.load(tx, op); err != nil {
+				return err
+			}
 		}
 		if w == nil {
 			return Errorf(CodeUnprocessable, "The operation %q is finished already (%s).", operation, op.State)
@@ -188,6 +190,7 @@ func (b *Broker) Purge(ctx context.Context, by Caller, instanceID string) (repor
 				return err
 			}
 		}
+		fx.consider = append(fx.consider, instanceID)
 		return tx.DeleteInstance(instanceID)
 	})
 	return report, storeError(err)

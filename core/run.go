@@ -7,7 +7,7 @@ import (
 )
 
 // run does the work of one operation: call after call, until it is finished, must
-// wait for another operation, or the broker closes. call is the first one, if its
+// wait for another operation, or its tenure ends. call is the first one, if its
 // start is journaled already.
 func (b *Broker) run(j *job, call *pendingCall) {
 	for {
@@ -18,7 +18,7 @@ func (b *Broker) run(j *job, call *pendingCall) {
 			}
 			if d.call == nil {
 				b.pause(j.ctx, d.due.Sub(b.clock.Now())) // an interruption is a reason to look, too
-				if b.ctx.Err() != nil {
+				if j.tenure.ctx.Err() != nil {
 					return
 				}
 				continue
@@ -32,18 +32,14 @@ func (b *Broker) run(j *job, call *pendingCall) {
 	}
 }
 
-// takeStep decides the next step in a transaction. ok is false if the broker closes.
+// takeStep decides the next step in a transaction. ok is false if there is nothing to do here any more.
 func (b *Broker) takeStep(j *job) (d decision, ok bool) {
-	if b.ctx.Err() != nil {
+	if j.tenure.ctx.Err() != nil {
 		return d, false
 	}
 	var refused *Error
-	ok = b.insist(writeStart, j.id, func(tx Tx, fx *effects) error {
+	ok = b.insist(writeStart, j, func(tx Tx, fx *effects, w *work, _ bool) (err error) {
 		d = decision{}
-		w, err := b.load(tx, j.id)
-		if err != nil || w == nil {
-			return err
-		}
 		if refused != nil {
 			return b.finishRefused(tx, fx, w, refused)
 		}
@@ -67,15 +63,14 @@ var errRefused = errors.New("the operation cannot begin")
 func (b *Broker) perform(j *job, pc *pendingCall) bool {
 	j.calls++
 	res, callErr := b.call(j, pc)
-	if callErr != nil && b.ctx.Err() != nil {
+	if callErr != nil && j.tenure.ctx.Err() != nil {
 		return false // the journal says that the operation is unfinished: it resumes
 	}
 	again, phase := false, pc.phase
-	ok := b.insist(writeSettle, j.id, func(tx Tx, fx *effects) error {
-		again = false
-		w, err := b.load(tx, j.id)
-		if err != nil || w == nil {
-			return err
+	ok := b.insist(writeSettle, j, func(tx Tx, fx *effects, w *work, landed bool) (err error) {
+		again, phase = true, w.op.Phase
+		if landed {
+			return nil
 		}
 		if w.unpinned != nil {
 			return w.unpinned
@@ -87,7 +82,7 @@ func (b *Broker) perform(j *job, pc *pendingCall) bool {
 	if phase == PhaseUndo && pc.phase != PhaseUndo {
 		j.calls = 0 // an undo gets a full call, too, however late it is
 	}
-	return ok && again && b.ctx.Err() == nil
+	return ok && again && j.tenure.ctx.Err() == nil
 }
 
 // call makes one plugin call within its limits.
@@ -95,6 +90,7 @@ func (b *Broker) call(j *job, pc *pendingCall) (Result, *Error) {
 	ctx, cancel := context.WithTimeoutCause(j.ctx, pc.limit, errDeadline)
 	defer cancel()
 	b.cfg.Fault(FaultBeforeCall)
+	j.tenure.check(b.cfg.Now()) // this process may have been frozen until now
 	if ctx.Err() != nil {
 		return Result{}, interrupted(ctx)
 	}
@@ -135,7 +131,7 @@ func (b *Broker) progress(j *job) func(Progress) {
 		last = now
 		err := b.commit(b.ctx, writeProgress, func(tx Tx, _ *effects) error {
 			op, err := found(tx.Operation(j.id))
-			if err != nil || op == nil || !op.State.Unfinished() {
+			if err != nil || op == nil || !op.State.Unfinished() || !j.holds(op) {
 				return err
 			}
 			changed := op.ProgressText != p.Text

@@ -26,50 +26,60 @@ type scheduler struct {
 	// busy are the running jobs by instance id.
 	busy map[string][]*job
 	done map[string]*watch
+	// counts are the unfinished operations that this broker holds, by instance id; total is their sum.
+	counts map[string]int
+	total  int
 }
 
 // job is the goroutine of one operation.
 type job struct {
 	id, instance, binding string
+	tenure                *tenure // nil for one that is held in a time without
+	epoch                 int64   // of the operation, when it came to this broker
 	ctx                   context.Context
 	cancel                context.CancelCauseFunc
+	started               bool // its goroutine runs
 	serialize             bool // its plugin takes one call per instance
 	calls                 int  // plugin calls of this run since the operation's phase began
 }
 
-// watch is closed when its operation finishes.
-type watch struct {
-	closed  chan struct{}
-	watched int
+// holds tells whether the operation is still the one that the job was made for: a row with
+// another holder or epoch was taken over, and nothing of this job may touch it.
+func (j *job) holds(op *Operation) bool {
+	return op.Holder == j.tenure.holder && op.Epoch == j.epoch
 }
 
 func newScheduler(b *Broker) *scheduler {
-	return &scheduler{b: b, jobs: map[string]*job{}, busy: map[string][]*job{}, done: map[string]*watch{}}
+	return &scheduler{b: b, jobs: map[string]*job{}, busy: map[string][]*job{}, done: map[string]*watch{}, counts: map[string]int{}}
 }
 
 // hold reserves the id of an operation that is about to be journaled, so that only
 // launch can start it.
-func (s *scheduler) hold(id, instance, binding string) {
+func (s *scheduler) hold(t *tenure, op *Operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs[id] = s.newJob(id, instance, binding)
+	s.jobs[op.ID] = s.newJob(t, op)
 }
 
-func (s *scheduler) newJob(id, instance, binding string) *job {
-	j := &job{id: id, instance: instance, binding: binding}
-	j.ctx, j.cancel = context.WithCancelCause(s.b.ctx)
+func (s *scheduler) newJob(t *tenure, op *Operation) *job {
+	j := &job{id: op.ID, instance: op.InstanceID, binding: op.BindingID, tenure: t, epoch: op.Epoch}
+	ctx := s.b.ctx
+	if t != nil {
+		ctx = t.ctx
+	}
+	j.ctx, j.cancel = context.WithCancelCause(ctx)
 	return j
 }
 
 // launch starts a held operation with the call that its accepting transaction recorded.
-func (s *scheduler) launch(id string, first *pendingCall) {
+func (s *scheduler) launch(op *Operation, first *pendingCall) {
 	serialize := first != nil && s.b.serializes(first.call.Backend)
 	s.mu.Lock()
-	j := s.jobs[id]
+	j := s.jobs[op.ID]
 	j.serialize = serialize
 	if first == nil || !s.start(j, first) {
 		j.cancel(nil)
-		delete(s.jobs, id)
+		delete(s.jobs, op.ID)
 	}
 	s.mu.Unlock()
 	if first == nil {
@@ -86,22 +96,28 @@ func (s *scheduler) drop(id string) {
 }
 
 // start starts the goroutine; false if another one is in the way (its end brings
-// us back) or the broker closes. The lock is held.
+// us back), the tenure is over or the broker closes. The lock is held.
 func (s *scheduler) start(j *job, first *pendingCall) bool {
 	for _, other := range s.busy[j.instance] {
 		if other.binding == "" || j.binding == "" || other.binding == j.binding || other.serialize || j.serialize {
 			return false
 		}
 	}
-	started := s.b.spawn(func() {
+	if j.tenure == nil || !j.tenure.begin() {
+		return false
+	}
+	j.started = s.b.spawn(func() {
 		s.b.run(j, first)
 		s.ended(j)
+		j.tenure.jobs.Done()
 		s.consider(j.instance)
 	})
-	if started {
-		s.busy[j.instance] = append(s.busy[j.instance], j)
+	if !j.started {
+		j.tenure.jobs.Done()
+		return false
 	}
-	return started
+	s.busy[j.instance] = append(s.busy[j.instance], j)
+	return true
 }
 
 // ended forgets a job whose goroutine is done.
@@ -119,13 +135,13 @@ func (s *scheduler) ended(j *job) {
 }
 
 // consider looks at the unfinished operations of an instance and starts or
-// interrupts what the store says.
+// interrupts what the store says, of those that this broker holds.
 func (s *scheduler) consider(instance string) {
-	if s.b.ctx.Err() != nil {
-		return
-	}
 	var ops []*Operation
 	for failures := 0; ; failures++ {
+		if s.b.tenure() == nil {
+			return // with the next one, everything is considered
+		}
 		err := s.b.view(s.b.ctx, func(tx Tx) (err error) {
 			ops, err = tx.Unfinished(instance)
 			return err
@@ -138,13 +154,18 @@ func (s *scheduler) consider(instance string) {
 			return
 		}
 	}
+	t := s.b.tenure()
+	if t == nil {
+		return
+	}
+	s.recount(t, instance, ops)
 	for _, op := range ops {
-		s.considerOne(op, ops)
+		s.considerOne(t, op, ops)
 	}
 }
 
-func (s *scheduler) considerOne(op *Operation, all []*Operation) {
-	if !s.b.claim(op) { // or its goroutine would end at once, and its end consider it again
+func (s *scheduler) considerOne(t *tenure, op *Operation, all []*Operation) {
+	if op.Holder != t.holder { // or its goroutine would end at once, and its end consider it again
 		return
 	}
 	if op.State == OperationCancelling {
@@ -158,7 +179,7 @@ func (s *scheduler) considerOne(op *Operation, all []*Operation) {
 	if s.jobs[op.ID] != nil {
 		return
 	}
-	j := s.newJob(op.ID, op.InstanceID, op.BindingID)
+	j := s.newJob(t, op)
 	j.serialize = serialize
 	if op.State == OperationCancelling {
 		j.cancel(errInterrupted)
@@ -170,41 +191,58 @@ func (s *scheduler) considerOne(op *Operation, all []*Operation) {
 	}
 }
 
-// interrupt ends the plugin call of an operation, if this broker makes one.
-func (s *scheduler) interrupt(id string) {
+// interrupt ends the plugin call of an operation; false if this broker does not run it.
+func (s *scheduler) interrupt(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if j := s.jobs[id]; j != nil {
+	j := s.jobs[id]
+	if j != nil {
 		j.cancel(errInterrupted)
 	}
+	return j != nil
 }
 
-// watch gives a channel that is closed when the operation finishes. Whoever
-// watches looks at the store afterwards: it may have finished before.
-func (s *scheduler) watch(id string) (finished <-chan struct{}, release func()) {
+// count changes how many unfinished operations of the instance this broker holds.
+func (s *scheduler) count(instance string, by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.done[id]
-	if w == nil {
-		w = &watch{closed: make(chan struct{})}
-		s.done[id] = w
+	s.setCount(instance, s.counts[instance]+by)
+}
+
+// recount corrects it after the store: other replicas may have ended some of them.
+func (s *scheduler) recount(t *tenure, instance string, ops []*Operation) {
+	if s.b.replica == nil {
+		return // nobody else does
 	}
-	w.watched++
-	return w.closed, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if w.watched--; w.watched == 0 && s.done[id] == w {
-			delete(s.done, id)
+	n := 0
+	for _, op := range ops {
+		if op.Holder == t.holder {
+			n++
 		}
 	}
-}
-
-// finished tells all who watch the operation.
-func (s *scheduler) finished(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.done[id]; w != nil {
-		close(w.closed)
-		delete(s.done, id)
+	s.setCount(instance, n)
+}
+
+func (s *scheduler) setCount(instance string, n int) {
+	s.total += n - s.counts[instance]
+	if s.counts[instance] = n; n == 0 {
+		delete(s.counts, instance)
 	}
+}
+
+// held is how many unfinished operations this broker holds.
+func (s *scheduler) held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
+// forget begins a new tenure: nothing is held.
+func (s *scheduler) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.counts)
+	s.total = 0
 }

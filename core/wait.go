@@ -26,7 +26,7 @@ func may202(c Caller, plan *Plan, verb Verb) bool {
 // wait waits for an operation as long as its caller may wait. It gives the finished
 // operation; or accepted, if the answer is 202; or the error that says that the work goes on.
 func (b *Broker) wait(ctx context.Context, c Caller, w waiting) (op *Operation, accepted bool, err error) {
-	defer w.release()
+	defer func() { w.release() }()
 	if op, err = b.reload(ctx, w); err != nil || !op.State.Unfinished() {
 		if err == nil && w.joined && w.may202 && op.State == OperationFailed && !op.Reported && !leftNoTrace(op) {
 			return op, true, nil
@@ -35,16 +35,11 @@ func (b *Broker) wait(ctx context.Context, c Caller, w waiting) (op *Operation, 
 	}
 	timer := time.NewTimer(b.patience(c, w))
 	defer timer.Stop()
-	hungUp := false
-	select {
-	case <-w.finished:
-		op, err = b.reload(ctx, waiting{op: w.op, joined: true})
+	op, err = b.outcome(ctx, &w, timer.C)
+	if op != nil || err != nil {
 		return op, false, err
-	case <-timer.C:
-	case <-b.ctx.Done():
-	case <-ctx.Done():
-		hungUp = true
 	}
+	hungUp := ctx.Err() != nil
 	op, removed, err := b.detach(ctx, w, hungUp)
 	switch {
 	case CodeOf(err) == CodeConcurrency:
@@ -59,6 +54,34 @@ func (b *Broker) wait(ctx context.Context, c Caller, w waiting) (op *Operation, 
 		return op, true, nil
 	}
 	return nil, false, stillRunning(op)
+}
+
+// outcome gives the operation when it has finished; nil if the time is up first, the caller
+// hangs up or the broker closes. What it hears of the end may come from another replica; the store decides.
+func (b *Broker) outcome(ctx context.Context, w *waiting, timeUp <-chan time.Time) (*Operation, error) {
+	var again <-chan time.Time
+	for failures := 0; ; {
+		select {
+		case <-w.finished:
+			w.release()
+			w.finished, w.release = b.sched.watch(w.op.ID)
+		case <-again:
+		case <-timeUp:
+			return nil, nil
+		case <-b.ctx.Done():
+			return nil, nil
+		case <-ctx.Done():
+			return nil, nil
+		}
+		op, err := b.reload(ctx, waiting{op: w.op, joined: true})
+		switch {
+		case CodeOf(err) == CodeOverloaded: // the store cannot be read now; the work is done all the same
+			again = time.After(b.backoff(failures))
+			failures++
+		case err != nil || !op.State.Unfinished():
+			return op, err
+		}
+	}
 }
 
 // patience is how long the caller waits: a repeat that takes 202 not at all.

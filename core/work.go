@@ -19,14 +19,10 @@ type work struct {
 	unfinished []*Operation
 }
 
-// load reads the work of an operation; nil if there is nothing to do for it any
-// more: it finished, or an operator purged it.
-func (b *Broker) load(tx Tx, id string) (*work, error) {
-	op, err := found(tx.Operation(id))
-	if err != nil || op == nil || !op.State.Unfinished() {
-		return nil, err
-	}
-	w := &work{op: op}
+// load reads the work of an unfinished operation; nil if there is nothing to do for it
+// any more: an operator purged it.
+func (b *Broker) load(tx Tx, op *Operation) (w *work, err error) {
+	w = &work{op: op}
 	if w.inst, err = found(tx.Instance(op.InstanceID)); err != nil || w.inst == nil {
 		return nil, err
 	}
@@ -96,7 +92,7 @@ func (b *Broker) next(tx Tx, fx *effects, w *work, again bool) (decision, error)
 	switch {
 	case op.State == OperationCancelling:
 		return decision{}, b.finishCancelled(tx, fx, w)
-	case !b.claim(op), b.blockedBy(op, w.unfinished) != nil:
+	case b.blockedBy(op, w.unfinished) != nil:
 		return decision{}, nil
 	case op.NextAt.After(now):
 		return decision{due: op.NextAt}, nil
@@ -118,10 +114,6 @@ func (b *Broker) next(tx Tx, fx *effects, w *work, again bool) (decision, error)
 	}
 	return b.recordStart(tx, w, call, now, again)
 }
-
-// claim tells whether this broker is the one to run the operation. The lease's
-// holder runs it; with one replica nobody else can hold one.
-func (b *Broker) claim(op *Operation) bool { return op.Holder == "" }
 
 // recordStart journals that a call starts, under a new fence.
 func (b *Broker) recordStart(tx Tx, w *work, call *Call, now time.Time, again bool) (decision, error) {
