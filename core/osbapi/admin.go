@@ -123,7 +123,7 @@ func (h *handler) adminTable() []adminRoute {
 	if h.cfg.BackendsAdmin != nil {
 		table = append(table, adminRoute{http.MethodGet, "/backends", h.adminBackends})
 	}
-	return table
+	return append(table, h.keysTable()...)
 }
 
 func (h *handler) adminRoutes() {

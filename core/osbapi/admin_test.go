@@ -217,14 +217,17 @@ func TestAdminReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	reference := string(raw)
-	h := serve(t, adminRecorder(), func(c *Config) { c.CatalogAdmin, c.BackendsAdmin = fixedAdmin{}, fixedAdmin{} }).(*handler)
+	h := serve(t, adminRecorder(), func(c *Config) {
+		c.CatalogAdmin, c.BackendsAdmin, c.KeysAdmin = fixedAdmin{}, fixedAdmin{}, tellingKeys{}
+	}).(*handler)
 	for _, route := range h.adminTable() {
 		path := regexp.MustCompile(`:(\w+)`).ReplaceAllString(route.path, "{$1}")
 		if want := "### `" + route.method + " /admin/v1" + path + "`"; !strings.Contains(reference, want+"\n") {
 			t.Errorf("no heading %q", want)
 		}
 	}
-	for _, row := range []any{instanceRow{}, bindingRow{}, operationRow{}, stepRow{}, CatalogStatus{}, CatalogChange{}, inventoryRow{}, core.Drift{}, BackendStatus{}, Version{}, core.Problem{}} {
+	for _, row := range []any{instanceRow{}, bindingRow{}, operationRow{}, stepRow{}, CatalogStatus{}, CatalogChange{}, inventoryRow{}, core.Drift{}, BackendStatus{}, Version{}, core.Problem{},
+		core.KeysetState{}, core.KeysProgress{}, replicaRow{}} {
 		for field := range reflect.TypeOf(row).Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if !strings.Contains(reference, "`"+name+"`") {

@@ -53,10 +53,11 @@ type Config struct {
 	Metrics       http.Handler
 	PublicMetrics bool
 
-	// CatalogAdmin and BackendsAdmin serve the parts of /admin/v1 that no Broker
+	// CatalogAdmin, BackendsAdmin and KeysAdmin serve the parts of /admin/v1 that no Broker
 	// knows; where nil, these routes answer 404.
 	CatalogAdmin  CatalogAdmin
 	BackendsAdmin BackendsAdmin
+	KeysAdmin     KeysAdmin
 	// Version is what GET /admin/v1/version says.
 	Version Version
 

@@ -17,7 +17,9 @@ type reply struct {
 	status int
 	body   doc
 	// raw is sent instead of body: bytes that are JSON already.
-	raw    []byte
+	raw []byte
+	// sent is true where the handler has written the answer itself.
+	sent   bool
 	header http.Header
 	// operation is the id of the operation that the answer speaks of, for the log.
 	operation string
@@ -28,6 +30,9 @@ type reply struct {
 // send writes r. Every answer but a 304 has a JSON body, `{}` at least: clients
 // parse the bodies of 200, 202 and 410 whatever they expect in them.
 func (e *exchange) send(r reply) {
+	if r.sent {
+		return
+	}
 	body := r.raw
 	if body == nil && r.status != http.StatusNotModified {
 		body = encode(r.body)
