@@ -31,6 +31,9 @@ const (
 
 // Binding implements core.Tx.
 func (t *tx) Binding(instanceID, id string) (*core.Binding, error) {
+	if err := t.lock("instance", instanceID); err != nil {
+		return nil, err
+	}
 	list, err := t.bindings("read binding", selectBinding, instanceID, id)
 	if err != nil {
 		return nil, err
@@ -52,6 +55,9 @@ func (t *tx) PutBinding(b *core.Binding) error {
 	if s.err != nil {
 		return s.err
 	}
+	if err := t.lock("instance", b.InstanceID); err != nil {
+		return err
+	}
 	_, err := t.exec("put binding", putBinding, args...)
 	return err
 }
@@ -60,6 +66,9 @@ func (t *tx) PutBinding(b *core.Binding) error {
 func (t *tx) DeleteBinding(instanceID, id string) error {
 	if id == "" {
 		return core.ErrNotFound // "" stands for the instance in the tables below
+	}
+	if err := t.lock("instance", instanceID); err != nil {
+		return err
 	}
 	for _, query := range []string{deleteBinding, deleteBindingSecrets, orphanBinding, stripBinding} {
 		if _, err := t.exec("delete binding", query, instanceID, id); err != nil {
@@ -71,6 +80,9 @@ func (t *tx) DeleteBinding(instanceID, id string) error {
 
 // Bindings implements core.Tx.
 func (t *tx) Bindings(instanceID string) ([]*core.Binding, error) {
+	if err := t.lock("instance", instanceID); err != nil {
+		return nil, err
+	}
 	return t.bindings("list bindings", listBindings, instanceID)
 }
 

@@ -11,7 +11,7 @@ import (
 
 const (
 	hasDefinition    = `SELECT seq FROM definitions WHERE digest = ?`
-	insertDefinition = `INSERT INTO definitions (digest, blob) VALUES (?, ?)`
+	insertDefinition = `INSERT INTO definitions (digest, blob) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING`
 	selectDefinition = `SELECT blob FROM definitions WHERE digest = ?`
 
 	plansOfInstances  = `SELECT service_id, plan_id, definition, instances FROM uses`
@@ -29,6 +29,9 @@ func (t *tx) PutDefinition(d core.Definition) error {
 	if err := t.usable(true); err != nil {
 		return err
 	}
+	if err := t.share("definition", d.Digest); err != nil {
+		return err
+	}
 	var seq int64
 	err := t.row("put definition", false, []any{&seq}, hasDefinition, d.Digest)
 	if !errors.Is(err, core.ErrNotFound) {
@@ -40,6 +43,9 @@ func (t *tx) PutDefinition(d core.Definition) error {
 
 // Definition implements core.Tx.
 func (t *tx) Definition(digest string) (core.Definition, error) {
+	if err := t.share("definition", digest); err != nil {
+		return core.Definition{}, err
+	}
 	d := core.Definition{Digest: digest}
 	if err := t.row("read definition", false, []any{blob{&d.Blob}}, selectDefinition, digest); err != nil {
 		return core.Definition{}, err
@@ -50,6 +56,9 @@ func (t *tx) Definition(digest string) (core.Definition, error) {
 // PlansInUse implements core.Tx, ordered by service and plan. The newest definition is the one
 // that was put last; its Blob is nil if the definition was never put.
 func (t *tx) PlansInUse() ([]core.PlanUse, error) {
+	if err := t.lockAll(); err != nil {
+		return nil, err
+	}
 	uses := map[[2]string]*planUse{}
 	add := func(r rows) error {
 		var service, plan, definition string
@@ -112,12 +121,18 @@ func (t *tx) newest(digests []string) (core.Definition, error) {
 
 // Put implements core.Tx.
 func (t *tx) Put(key string, value []byte) error {
+	if err := t.lock("document", key); err != nil {
+		return err
+	}
 	_, err := t.exec("put document", putDocument, key, raw(value))
 	return err
 }
 
 // Get implements core.Tx.
 func (t *tx) Get(key string) ([]byte, error) {
+	if err := t.share("document", key); err != nil {
+		return nil, err
+	}
 	var value []byte
 	err := t.row("read document", false, []any{blob{&value}}, selectDocument, key)
 	return value, err
@@ -125,6 +140,9 @@ func (t *tx) Get(key string) ([]byte, error) {
 
 // Counts implements core.Tx. Verbs without unfinished operations are not in the map.
 func (t *tx) Counts() (core.Counts, error) {
+	if err := t.lockAll(); err != nil {
+		return core.Counts{}, err
+	}
 	c := core.Counts{Unfinished: map[core.Verb]int64{}}
 	err := t.rows("read counts", false, func(r rows) error {
 		var name string

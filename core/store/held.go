@@ -18,6 +18,9 @@ var statesOfOperations = `SELECT id, state FROM operations WHERE id IN (` + stri
 
 // Held implements core.Tx.
 func (t *tx) Held(holder string) ([]string, error) {
+	if err := t.lockAll(); err != nil {
+		return nil, err
+	}
 	var list []string
 	err := t.rows("list held instances", false, func(r rows) error {
 		var id string
@@ -30,6 +33,11 @@ func (t *tx) Held(holder string) ([]string, error) {
 
 // States implements core.Tx.
 func (t *tx) States(operations []string) (map[string]core.OperationState, error) {
+	for _, id := range operations {
+		if err := t.lockOperation(id); err != nil {
+			return nil, err
+		}
+	}
 	states := make(map[string]core.OperationState, len(operations))
 	for ids := range slices.Chunk(operations, statesAtOnce) {
 		args := make([]any, statesAtOnce)

@@ -35,6 +35,9 @@ const (
 
 // Instance implements core.Tx.
 func (t *tx) Instance(id string) (*core.Instance, error) {
+	if err := t.lock("instance", id); err != nil {
+		return nil, err
+	}
 	list, err := t.instances("read instance", selectInstance, id)
 	if err != nil {
 		return nil, err
@@ -60,6 +63,9 @@ func (t *tx) PutInstance(in *core.Instance) error {
 	if err := t.usable(true); err != nil {
 		return err
 	}
+	if err := t.lock("instance", in.ID); err != nil {
+		return err
+	}
 	var service, plan, definition, backend string
 	err := t.row("put instance", false, []any{&service, &plan, &definition, &backend}, selectInstanceKeys, in.ID)
 	if errors.Is(err, core.ErrNotFound) {
@@ -80,6 +86,9 @@ func (t *tx) PutInstance(in *core.Instance) error {
 
 // DeleteInstance implements core.Tx. Deleting what does not exist is fine.
 func (t *tx) DeleteInstance(id string) error {
+	if err := t.lockReservations(id); err != nil {
+		return err
+	}
 	for _, query := range []string{deleteInstance, // and, by its foreign key, the bindings
 		deleteInstanceSecrets, deleteInstanceReservations, orphanInstance, stripInstance} {
 		if _, err := t.exec("delete instance", query, id); err != nil {
@@ -91,18 +100,22 @@ func (t *tx) DeleteInstance(id string) error {
 
 // Instances implements core.Tx.
 func (t *tx) Instances(f core.InstanceFilter) ([]*core.Instance, error) {
+	if err := t.lockAll(); err != nil {
+		return nil, err
+	}
 	query, args := listInstances(f)
 	return t.instances("list instances", query, args...)
 }
 
 // listInstances builds a query in the order of the ids. Filtered, it takes the
 // first ids of each plan and backend that the filter allows, from their index,
-// and merges them, so that it never reads more than a page of each.
+// and merges them, so that it never reads more than a page of each. LIMIT has "? + 0",
+// since SQLite plans a statement anew each time a bare parameter there is bound.
 func listInstances(f core.InstanceFilter) (string, []any) {
 	n := limit(f.Limit)
 	where, args := conditions(f)
 	if where == "" {
-		return `SELECT ` + instanceColumns + ` FROM instances WHERE id > ? ORDER BY id LIMIT ?`, []any{f.After, n}
+		return `SELECT ` + instanceColumns + ` FROM instances WHERE id > ? ORDER BY id LIMIT ? + 0`, []any{f.After, n}
 	}
 	own, ownArgs := "", []any{}
 	if f.ServiceID != "" { // plan ids are unique among services, but nothing here enforces it
@@ -111,8 +124,8 @@ func listInstances(f core.InstanceFilter) (string, []any) {
 	query := `SELECT ` + instanceColumns + ` FROM instances WHERE rowid IN (
 	SELECT i.rowid FROM (SELECT DISTINCT plan_id, backend FROM uses WHERE ` + where + `) u CROSS JOIN instances i
 	WHERE i.rowid IN (SELECT rowid FROM instances INDEXED BY instances_by_plan
-	WHERE plan_id = u.plan_id AND backend = u.backend AND id > ?` + own + ` ORDER BY id LIMIT ?)
-	ORDER BY i.id LIMIT ?) ORDER BY id`
+	WHERE plan_id = u.plan_id AND backend = u.backend AND id > ?` + own + ` ORDER BY id LIMIT ? + 0)
+	ORDER BY i.id LIMIT ? + 0) ORDER BY id`
 	return query, append(append(append(args, f.After), ownArgs...), n, n)
 }
 

@@ -11,6 +11,13 @@ const selectSeq = `SELECT seq FROM operations WHERE id = ?`
 
 // Operations implements core.Tx. core.ErrNotFound if the cursor's operation is gone.
 func (t *tx) Operations(f core.OperationFilter) ([]*core.Operation, error) {
+	lock := t.lockAll
+	if f.InstanceID != "" {
+		lock = func() error { return t.lock("instance", f.InstanceID) }
+	}
+	if err := lock(); err != nil {
+		return nil, err
+	}
 	before := int64(1<<63 - 1)
 	if f.Before != "" {
 		if err := t.row("read cursor", false, []any{&before}, selectSeq, f.Before); err != nil {
@@ -37,7 +44,8 @@ func listOperations(f core.OperationFilter, before int64) (string, []any) {
 	if len(f.States) > 0 {
 		where += " AND " + inStates(f.States)
 	}
-	inner := `SELECT seq FROM operations` + index + ` WHERE seq < ?` + where + ` ORDER BY seq DESC LIMIT ?`
+	// "? + 0", since SQLite plans a statement anew each time a bare parameter of LIMIT is bound.
+	inner := `SELECT seq FROM operations` + index + ` WHERE seq < ?` + where + ` ORDER BY seq DESC LIMIT ? + 0`
 	query := `SELECT ` + operationColumns + ` FROM operations WHERE seq IN (` + inner + `) ORDER BY seq DESC`
 	return query, append(args, limit(f.Limit))
 }
@@ -72,7 +80,7 @@ func inStates(states []core.OperationState) string {
 	}
 	switch {
 	case len(known) == 0:
-		return "0"
+		return "1 = 0"
 	case len(known) == 1 && onlyUnfinished:
 		return unfinished + " AND state = " + known[0]
 	case len(known) == 1:

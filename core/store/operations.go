@@ -37,7 +37,7 @@ const (
 	deleteOperation = `DELETE FROM operations WHERE id = ?` // and, by its foreign key, the steps
 
 	// isGone is 1 if the row was orphaned or its instance or binding does not exist.
-	isGone = `SELECT coalesce((SELECT gone FROM operations WHERE id = ?), 0) OR NOT EXISTS (
+	isGone = `SELECT coalesce((SELECT gone FROM operations WHERE id = ?), 0) = 1 OR NOT EXISTS (
 	SELECT 1 FROM instances WHERE id = ?) OR (? <> '' AND NOT EXISTS (
 	SELECT 1 FROM bindings WHERE instance_id = ? AND id = ?))`
 
@@ -48,25 +48,43 @@ const (
 
 // Operation implements core.Tx.
 func (t *tx) Operation(id string) (*core.Operation, error) {
+	if err := t.lockOperation(id); err != nil {
+		return nil, err
+	}
 	return t.operation("read operation", selectOperation, id)
 }
 
 // LatestOperation implements core.Tx. The order is that of InsertOperation,
 // whatever CreatedAt says.
 func (t *tx) LatestOperation(instanceID, bindingID string) (*core.Operation, error) {
+	if err := t.lock("instance", instanceID); err != nil {
+		return nil, err
+	}
 	return t.operation("read latest operation", latestOperation, instanceID, bindingID)
 }
 
 // Unfinished implements core.Tx.
 func (t *tx) Unfinished(instanceID string) ([]*core.Operation, error) {
 	if instanceID == "" {
+		if err := t.lockAll(); err != nil {
+			return nil, err
+		}
 		return t.operations("list unfinished operations", unfinishedOfAll)
+	}
+	if err := t.lock("instance", instanceID); err != nil {
+		return nil, err
 	}
 	return t.operations("list unfinished operations", unfinishedOfInstance, instanceID)
 }
 
 // InsertOperation implements core.Tx.
 func (t *tx) InsertOperation(op *core.Operation) error {
+	if err := t.lock("operation", op.ID); err != nil {
+		return err
+	}
+	if err := t.lock("instance", op.InstanceID); err != nil {
+		return err
+	}
 	gone, err := t.gone(op)
 	if err != nil {
 		return err
@@ -82,6 +100,9 @@ func (t *tx) InsertOperation(op *core.Operation) error {
 
 // UpdateOperation implements core.Tx. The verb, the instance and the binding stay as inserted.
 func (t *tx) UpdateOperation(op *core.Operation) error {
+	if err := t.lockOperation(op.ID); err != nil {
+		return err
+	}
 	gone, err := t.gone(op)
 	if err != nil {
 		return err
@@ -99,12 +120,18 @@ func (t *tx) UpdateOperation(op *core.Operation) error {
 
 // DeleteOperation implements core.Tx. Deleting what does not exist is fine.
 func (t *tx) DeleteOperation(id string) error {
+	if err := t.lockOperation(id); err != nil {
+		return err
+	}
 	_, err := t.exec("delete operation", deleteOperation, id)
 	return err
 }
 
 // DeleteTombstones implements core.Tx.
 func (t *tx) DeleteTombstones(before time.Time, limit int) (int, error) {
+	if err := t.lockAll(); err != nil {
+		return 0, err
+	}
 	n, err := t.exec("delete tombstones", deleteTombstones, before.UnixMicro(), max(limit, 0))
 	return int(n), err
 }

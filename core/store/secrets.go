@@ -21,6 +21,9 @@ const (
 
 // Secret implements core.Tx. An error of value is returned as it is.
 func (t *tx) Secret(instanceID, bindingID, name string, value func() (string, error)) (string, error) {
+	if err := t.lock("instance", instanceID); err != nil {
+		return "", err
+	}
 	row := rowID(instanceID, bindingID, name)
 	var sealed []byte
 	err := t.row("read secret", false, []any{blob{&sealed}}, selectSecret, instanceID, bindingID, name)
@@ -49,6 +52,12 @@ func (t *tx) Secret(instanceID, bindingID, name string, value func() (string, er
 
 // Reserve implements core.Tx.
 func (t *tx) Reserve(backend, field, value, instanceID string) error {
+	if err := t.lock("instance", instanceID); err != nil {
+		return err
+	}
+	if err := t.lock("reservation", backend, field, value); err != nil {
+		return err
+	}
 	n, err := t.exec("reserve", reserve, backend, field, value, instanceID)
 	if err != nil || n == 1 {
 		return err
@@ -65,6 +74,9 @@ func (t *tx) Reserve(backend, field, value, instanceID string) error {
 
 // Reserved implements core.Tx.
 func (t *tx) Reserved(backend, field, value string) (instanceID string, err error) {
+	if err := t.lock("reservation", backend, field, value); err != nil {
+		return "", err
+	}
 	err = t.row("reserved", false, []any{&instanceID}, selectReservation, backend, field, value)
 	return instanceID, err
 }
@@ -72,6 +84,9 @@ func (t *tx) Reserved(backend, field, value string) (instanceID string, err erro
 // Release implements core.Tx.
 func (t *tx) Release(backend, field, instanceID string, keep ...string) error {
 	if err := t.usable(true); err != nil {
+		return err
+	}
+	if err := t.lock("instance", instanceID); err != nil {
 		return err
 	}
 	var held []string
@@ -87,6 +102,9 @@ func (t *tx) Release(backend, field, instanceID string, keep ...string) error {
 	for _, value := range held {
 		if slices.Contains(keep, value) {
 			continue
+		}
+		if err := t.lock("reservation", backend, field, value); err != nil {
+			return err
 		}
 		if _, err := t.exec("release", release, backend, field, value, instanceID); err != nil {
 			return err

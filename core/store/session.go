@@ -97,7 +97,13 @@ func (s *session) broken(err error) error {
 // now implements conn.
 func (s *session) now() (int64, error) { return s.clock().UnixMicro(), nil }
 
-// lock implements conn: there is one writer, so that every Update is alone.
+// failure implements conn.
+func (s *session) failure(what string, err error) error { return unavailable(what, err) }
+
+// serial implements conn: there is one writer.
+func (s *session) serial() bool { return true }
+
+// lock implements conn.
 func (s *session) lock(lockMode, string) (bool, error) { return true, nil }
 
 // script runs statements that are used once; it does not cache them.

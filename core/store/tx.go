@@ -19,7 +19,8 @@ type tx struct {
 	// broken is the first unexpected failure of the database. It fails the
 	// transaction even if fn hides it, since SQLite may have rolled back already.
 	broken error
-	fnErr  error // what fn of an Update returned
+	fnErr  error           // what fn of an Update returned
+	known  map[string]bool // operations whose instance is locked
 }
 
 var _ core.Tx = (*tx)(nil)
@@ -39,22 +40,15 @@ type conn interface {
 	// broken tells which constraint an error speaks of: core.ErrBusy for uniqueness,
 	// core.ErrNotFound for a missing parent row, nil if it is another failure.
 	broken(err error) error
+	// failure turns any other error into that of the transaction.
+	failure(what string, err error) error
 	// now is the clock that leases go by, in microseconds since 1970.
 	now() (int64, error)
-	// lock keeps other Updates from what the key names until the transaction ends, and
-	// waits for those that have it; with mode lockTry it gives false instead of waiting.
+	// lock keeps other Updates away as mode says, until the transaction ends.
 	lock(mode lockMode, key string) (bool, error)
+	// serial is true if Updates run one after the other anyway, so that locks mean nothing.
+	serial() bool
 }
-
-// lockMode says how a lock is taken.
-type lockMode int
-
-const (
-	lockKey   lockMode = iota // alone
-	lockShare                 // together with others that share
-	lockTry                   // alone, or not at all
-	lockAll                   // everything, alone; the key does not matter
-)
 
 // rows is a result that is read row by row.
 type rows interface {
@@ -133,7 +127,7 @@ func (t *tx) failed(what string, err error) error {
 	if broken := t.s.broken(err); broken != nil {
 		return fmt.Errorf("%s: %w", what, broken)
 	}
-	t.broken = unavailable(what, err)
+	t.broken = t.s.failure(what, err)
 	return t.broken
 }
 
@@ -142,42 +136,6 @@ func unavailable(what string, err error) *core.Error {
 	return core.Errorf(core.CodeUnavailable, "The broker's store could not be used.").
 		WithHint("Try again later; the operator finds the cause in the log.").
 		WithCause(fmt.Errorf("%s: %w", what, err))
-}
-
-// lock keeps other Updates from what the parts name: "instance" and its id stand for
-// the instance, its bindings, operations, timelines, secrets and fence; see locks.go.
-func (t *tx) lock(parts ...string) error {
-	_, err := t.locked(lockKey, parts)
-	return err
-}
-
-// share is lock for what is only read, by many at once.
-func (t *tx) share(parts ...string) error {
-	_, err := t.locked(lockShare, parts)
-	return err
-}
-
-// tryLock is lock unless it had to wait; false then.
-func (t *tx) tryLock(parts ...string) (bool, error) { return t.locked(lockTry, parts) }
-
-// lockAll keeps every other Update away.
-func (t *tx) lockAll() error {
-	_, err := t.locked(lockAll, nil)
-	return err
-}
-
-func (t *tx) locked(mode lockMode, parts []string) (bool, error) {
-	if t.readOnly { // a View sees one state anyway
-		return true, nil
-	}
-	if err := t.usable(false); err != nil {
-		return false, err
-	}
-	ok, err := t.s.lock(mode, rowID(parts...))
-	if err != nil {
-		return false, t.failed("lock", err)
-	}
-	return ok, nil
 }
 
 // now is the database's clock in microseconds since 1970.
