@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -38,10 +39,16 @@ func tidy(list []string) []string {
 // writeOnlyStrings lists the strings of doc that stand under a property that the
 // JSON Schema marks "writeOnly": true.
 func writeOnlyStrings(schema, doc json.RawMessage) []string {
-	if len(schema) == 0 || len(doc) == 0 {
+	if len(doc) == 0 || !mayHaveSecrets(schema) {
 		return nil
 	}
 	return writeOnlyBelow(object(schema), object(doc))
+}
+
+// mayHaveSecrets is false for a schema without the word: most have none, and reading
+// schemas for every call is dear. With an escape the word may be spelt in another way.
+func mayHaveSecrets(schema json.RawMessage) bool {
+	return bytes.Contains(schema, []byte("writeOnly")) || bytes.ContainsRune(schema, '\\')
 }
 
 func writeOnlyBelow(schema map[string]any, v any) (list []string) {
