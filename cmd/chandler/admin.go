@@ -30,6 +30,11 @@ func (a *app) ready(ctx context.Context) osbapi.ReadyReport {
 	} else {
 		check("store")
 	}
+	if a.refused.Load() != nil { // anybody can read this: the problem itself is for operators
+		check("configuration", "the configuration file was refused and the one before is in use; see chandler plugin list")
+	} else {
+		check("configuration")
+	}
 	check("catalog", a.catalogProblems()...)
 	for _, s := range a.host.Status() {
 		if message := backendProblem(s); message != "" {
@@ -76,6 +81,7 @@ type catalogAdmin struct{ a *app }
 func (c catalogAdmin) Status(context.Context) (osbapi.CatalogStatus, error) {
 	s := c.a.catalog.Status()
 	return osbapi.CatalogStatus{Revision: s.Revision, LoadedAt: s.LoadedAt, Services: s.Services, Plans: s.Plans, Retired: s.Retired,
+		Held: s.Held, LeftOut: s.LeftOut, Active: osbapi.CatalogRevision(s.Active), Differs: s.Differs,
 		Valid: s.Valid, CheckedAt: s.CheckedAt, Problems: s.Problems}, nil
 }
 

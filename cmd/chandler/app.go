@@ -39,8 +39,9 @@ type app struct {
 	tracing  *tracing   // nil without a collector
 	served   chan error // the server's end
 
-	waits     atomic.Pointer[string] // what the start waits for; nil: it goes on
-	stopping  chan struct{}          // closed when a shutdown begins: not ready any more
+	refused   atomic.Pointer[refusal] // of the configuration file; nil: it is in use
+	waits     atomic.Pointer[string]  // what the start waits for; nil: it goes on
+	stopping  chan struct{}           // closed when a shutdown begins: not ready any more
 	beginStop sync.Once
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -122,100 +121,4 @@ func exists(parsed *catalog.Parsed, service, plan string) error {
 		return exitf(exitNotFound, "the service %s has no plan %q; it has %s", service, plan, strings.Join(plans, ", "))
 	}
 	return exitf(exitNotFound, "there is no service %q; there are %s", service, strings.Join(append(services, parsed.Held...), ", "))
-}
-
-func catalogDiff(io streams) *cobra.Command {
-	a := &adminClient{out: io.Out}
-	var f files
-	c := &cobra.Command{
-		Use:   "diff",
-		Short: "Ask the running broker what these files would change, and for how many instances; exit status 4 if something breaks",
-		Args:  usage(cobra.NoArgs),
-	}
-	a.flags(c)
-	f.flags(c, false)
-	format := outputFlag(c)
-	c.PreRunE = func(cmd *cobra.Command, _ []string) error { return a.open(cmd.Context()) }
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		parsed, problems, err := f.parse(cmd, io)
-		if err != nil {
-			return err
-		}
-		if parsed == nil {
-			return report(io, problems, *format, "")
-		}
-		body := map[string]any{"files": f.texts()}
-		var got struct {
-			Changes  []catalog.Change `json:"changes"`
-			Problems []core.Problem   `json:"problems"`
-		}
-		if err := a.admin(cmd.Context(), "compare the catalogs", http.MethodPost, "/catalog/diff", nil, body, &got); err != nil {
-			return err
-		}
-		if catalog.Refused(got.Problems) {
-			return report(io, got.Problems, *format, "")
-		}
-		if err := write(a.out, *format, got, func(w writer) { printChanges(w, got.Changes) }); err != nil {
-			return err
-		}
-		if catalog.Breaking(got.Changes) {
-			return exitf(exitBreaking, "existing instances or platforms would lose something")
-		}
-		return nil
-	}
-	return c
-}
-
-func printChanges(w writer, changes []catalog.Change) {
-	if len(changes) == 0 {
-		fmt.Fprintln(w, "No change.")
-		return
-	}
-	row(w, "CHANGE", "SERVICE", "PLAN", "INSTANCES", "BREAKS", "WHAT")
-	for _, ch := range changes {
-		breaks := ""
-		if ch.Breaking {
-			breaks = "yes"
-		}
-		row(w, ch.Kind, ch.Service, ch.Plan, ch.Instances, breaks, ch.Text)
-	}
-}
-
-func catalogStatus(io streams) *cobra.Command {
-	a := &adminClient{out: io.Out}
-	var reload bool
-	c := &cobra.Command{
-		Use:   "status",
-		Short: "Which catalog the running broker uses, and what is wrong with its files; exit status 3 if something is",
-		Args:  usage(cobra.NoArgs),
-	}
-	a.flags(c)
-	c.Flags().BoolVar(&reload, "reload", false, "read the files now")
-	format := outputFlag(c)
-	c.PreRunE = func(cmd *cobra.Command, _ []string) error { return a.open(cmd.Context()) }
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		var got catalog.Status
-		method, path := http.MethodGet, "/catalog"
-		if reload {
-			method, path = http.MethodPost, "/catalog/reload"
-		}
-		if err := a.admin(cmd.Context(), "ask for the catalog", method, path, nil, nil, &got); err != nil {
-			return err
-		}
-		err := write(a.out, *format, got, func(w writer) {
-			row(w, "revision", got.Revision)
-			row(w, "loaded at", got.LoadedAt.Local().Format("2006-01-02 15:04:05"))
-			row(w, "services", got.Services)
-			row(w, "plans", fmt.Sprintf("%d, and %d retired", got.Plans, got.Retired))
-			row(w, "files valid", got.Valid)
-			for _, p := range got.Problems {
-				fmt.Fprintln(w, catalog.Text(p))
-			}
-		})
-		if err != nil || got.Valid {
-			return err
-		}
-		return exitf(exitInvalid, "the files are not in use because of these problems; the active catalog stays")
-	}
-	return c
 }

@@ -122,6 +122,7 @@ func TestCatalogDiff(t *testing.T) {
 		{"a plan gets another id", strings.Replace(good, "id: rig-slow", "id: rig-other", 1), exitBreaking},
 		{"a mistake", strings.Replace(good, "bindable: true", "bindable: yess", 1), exitInvalid},
 		{"a mistake that only the broker can see: its plugin has no such input", strings.Replace(good, "{latency: 3s}", "{latencies: 3s}", 1), exitInvalid},
+		{"both at once", strings.Replace(strings.Replace(good, "bindable: true", "bindable: yess", 1), "{latency: 3s}", "{latencies: 3s}", 1), exitInvalid},
 	} {
 		dir := filepath.Join(t.TempDir(), fmt.Sprint(i))
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -178,7 +179,7 @@ func TestCatalogTestLive(t *testing.T) {
 func TestCatalogStatus(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	if got := r.ok("catalog", "status"); !strings.Contains(got, "5, and 0 retired") {
+	if got := r.ok("catalog", "status"); !strings.Contains(got, "5, and 0 retired") || !strings.Contains(got, "1, proposed by ") || !strings.Contains(got, "holds the revision") {
 		t.Errorf("status:\n%s", got)
 	}
 	r.copy("../../catalog/demo.yaml", "catalog/demo.yaml")

@@ -25,6 +25,7 @@ type files struct {
 	backends                            map[string]BackendConfig
 	// asked is true if somebody named the plugin directory: then backends without a plugin in it are unknown.
 	asked bool
+	src   *catalog.Sources // what parse has read
 }
 
 func (f *files) flags(c *cobra.Command, plugins bool) {
@@ -80,6 +81,7 @@ func (f *files) parse(c *cobra.Command, io streams) (*catalog.Parsed, []core.Pro
 	options := catalog.Options{Templates: template.New()}
 	known := describer{ctx: c.Context(), files: f, log: io.Err, seen: map[string]described{}}
 	src, problems := catalog.ReadSources(f.catalog, f.templates)
+	f.src = src
 	switch {
 	case f.asked:
 		options.Describe, options.KnownBackend = known.describe, known.knows
@@ -93,12 +95,10 @@ func (f *files) parse(c *cobra.Command, io streams) (*catalog.Parsed, []core.Pro
 	return parsed, append(problems, more...), nil
 }
 
-// texts reads the files again with the templates that they use.
+// texts gives what parse has read: the service files with the templates that they use.
 func (f *files) texts() map[string]string {
-	src, _ := catalog.ReadSources(f.catalog, f.templates) // was parsed just now
-	catalog.Parse(src, catalog.Options{Templates: template.New()})
 	out := map[string]string{}
-	for name, raw := range src.Files() {
+	for name, raw := range f.src.Files() {
 		out[name] = string(raw)
 	}
 	return out

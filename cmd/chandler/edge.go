@@ -85,7 +85,8 @@ func (a *app) handler() (http.Handler, error) {
 		Broker: a.broker, Anonymous: len(a.cfg.Users) == 0, Log: a.log, MaxBody: a.cfg.Limits.BodyBytes,
 		PollAfter: time.Duration(a.cfg.Timing.PollInterval), Ready: a.ready, Metrics: a.metrics.handler(),
 		CatalogAdmin: catalogAdmin{a}, BackendsAdmin: backendsAdmin{a.host},
-		Version: osbapi.Version{Version: version(), Go: runtime.Version()}, Observe: a.metrics.request,
+		ConfigurationProblem: a.configurationProblem,
+		Version:              osbapi.Version{Version: version(), Go: runtime.Version()}, Observe: a.metrics.request,
 	}
 	for _, p := range a.cfg.Prefixes {
 		c.Prefixes = append(c.Prefixes, osbapi.Prefix{Path: p})
@@ -99,7 +100,7 @@ func (a *app) handler() (http.Handler, error) {
 	}
 	a.metrics.registry.MustRegister(&state{counts: a.broker.Counts, catalog: func() (*core.Snapshot, bool) {
 		return a.catalog.Snapshot(), a.catalog.Status().Valid
-	}, backends: a.backendStates})
+	}, backends: a.backendStates, configured: func() bool { return a.refused.Load() == nil }})
 	return osbapi.New(c)
 }
 

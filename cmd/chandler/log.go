@@ -37,7 +37,16 @@ func (m *maskedWriter) mask(secrets []string) {
 
 // Write implements io.Writer.
 func (m *maskedWriter) Write(p []byte) (int, error) {
-	text := p
+	if _, err := m.out.Write(m.masked(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// text gives a text without the secrets.
+func (m *maskedWriter) text(s string) string { return string(m.masked([]byte(s))) }
+
+func (m *maskedWriter) masked(text []byte) []byte {
 	if list := m.secrets.Load(); list != nil {
 		for _, s := range *list {
 			if bytes.Contains(text, s) {
@@ -45,10 +54,7 @@ func (m *maskedWriter) Write(p []byte) (int, error) {
 			}
 		}
 	}
-	if _, err := m.out.Write(text); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return text
 }
 
 // newLogger makes the broker's logger; c was checked.

@@ -71,6 +71,8 @@ type state struct {
 	catalog func() (snapshot *core.Snapshot, valid bool)
 	// backends gives each backend's name, whether it is up and its restarts.
 	backends func() []backendState
+	// configured tells whether the configuration file is the one in use.
+	configured func() bool
 }
 
 type backendState struct {
@@ -85,6 +87,7 @@ var (
 	unfinishedDesc = prometheus.NewDesc("chandler_unfinished_operations", "Operations that are not finished.", []string{"verb"}, nil)
 	storeUpDesc    = prometheus.NewDesc("chandler_store_up", "1 if the store answers.", nil, nil)
 	catalogDesc    = prometheus.NewDesc("chandler_catalog_valid", "1 if the last attempt to load the catalog succeeded, 0 if an older one is in use.", nil, nil)
+	configDesc     = prometheus.NewDesc("chandler_configuration_valid", "1 if the configuration file is in use, 0 if it was refused and an older one is.", nil, nil)
 	loadedDesc     = prometheus.NewDesc("chandler_catalog_loaded_timestamp_seconds", "When the active catalog was loaded, in Unix time.", nil, nil)
 	plansDesc      = prometheus.NewDesc("chandler_catalog_plans", "Plans of the active catalog.", []string{"retired"}, nil)
 	backendDesc    = prometheus.NewDesc("chandler_backend_up", "1 if the backend's plugin serves calls.", []string{"backend"}, nil)
@@ -93,7 +96,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{instancesDesc, bindingsDesc, unfinishedDesc, storeUpDesc, catalogDesc, loadedDesc, plansDesc, backendDesc, restartsDesc} {
+	for _, d := range []*prometheus.Desc{instancesDesc, bindingsDesc, unfinishedDesc, storeUpDesc, configDesc, catalogDesc, loadedDesc, plansDesc, backendDesc, restartsDesc} {
 		ch <- d
 	}
 }
@@ -114,6 +117,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 			gauge(unfinishedDesc, float64(counts.Unfinished[verb]), string(verb))
 		}
 	}
+	gauge(configDesc, oneIf(s.configured()))
 	snapshot, valid := s.catalog()
 	gauge(catalogDesc, oneIf(valid))
 	gauge(loadedDesc, float64(snapshot.LoadedAt.Unix()))

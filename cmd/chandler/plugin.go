@@ -45,7 +45,8 @@ func pluginList(io streams) *cobra.Command {
 			return err
 		}
 		var got struct {
-			Backends []object `json:"backends"`
+			Backends             []object `json:"backends"`
+			ConfigurationProblem string   `json:"configuration_problem,omitempty"`
 		}
 		if err := a.admin(cmd.Context(), "list the backends", http.MethodGet, "/backends", nil, nil, &got); err != nil {
 			return err
@@ -55,6 +56,9 @@ func pluginList(io streams) *cobra.Command {
 			for _, b := range got.Backends {
 				row(w, b.text("name"), b.text("plugin"), b.text("version"), b.text("state"), b.text("calls"), b.text("restarts"),
 					fmt.Sprintf("%.12s", b.text("digest")), b.text("message"))
+			}
+			if p := got.ConfigurationProblem; p != "" {
+				fmt.Fprintf(w, "\nThe configuration file is not in use; the one before is. It was %s\n", p)
 			}
 		})
 	}

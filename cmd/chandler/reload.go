@@ -5,12 +5,28 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/chandler-broker/chandler/core/osbapi"
 )
 
 // reloadable are the keys of the configuration that a reload applies; the others need a restart.
 var reloadable = []string{"backends", "users", "tls"}
+
+// refusal is why the configuration file is not the one in use, without secrets.
+type refusal struct {
+	at      time.Time
+	problem string
+}
+
+// configurationProblem is the refusal in words for an operator; "" if the file is in use.
+func (a *app) configurationProblem() string {
+	r := a.refused.Load()
+	if r == nil {
+		return ""
+	}
+	return "refused at " + r.at.UTC().Format(time.RFC3339) + ": " + r.problem
+}
 
 // reload applies the file's backends, users and certificates. All of it is checked
 // before any of it holds: anything wrong changes nothing.
@@ -21,9 +37,11 @@ func (a *app) reload(ctx context.Context, load func() (Config, error)) {
 		err = a.apply(ctx, cfg)
 	}
 	if err != nil {
+		a.refused.Store(&refusal{at: time.Now(), problem: a.masked.text(err.Error())})
 		a.log.Error("the configuration was not reloaded; everything stays as it was", "error", err)
 		return
 	}
+	a.refused.Store(nil)
 	if keys := needRestart(a.cfg, cfg); len(keys) > 0 {
 		a.log.Warn("these keys of the configuration changed and hold only after a restart", "keys", keys)
 	}

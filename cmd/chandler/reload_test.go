@@ -49,12 +49,23 @@ func TestConfigurationReload(t *testing.T) {
 		before := reloads(bad)
 		r.configure(c.extra)
 		r.until("the refusal of "+c.why, func() bool { return reloads(bad) > before })
-		if got := r.ok("plugin", "list"); !strings.Contains(got, "second") {
+		got := r.ok("plugin", "list")
+		if !strings.Contains(got, "second") {
 			t.Errorf("%s changed the backends:\n%s", c.why, got)
+		}
+		if !strings.Contains(got, "The configuration file is not in use") {
+			t.Errorf("%s: plugin list does not say that the file was refused:\n%s", c.why, got)
+		}
+		if _, ready := r.get("/readyz", ""); !strings.Contains(ready, "the configuration file was refused") {
+			t.Errorf("%s: /readyz does not say that the file was refused: %s", c.why, ready)
+		}
+		if _, metrics := r.get("/metrics", "operator"); !strings.Contains(metrics, "\nchandler_configuration_valid 0\n") {
+			t.Errorf("%s: the metric does not say that the file was refused", c.why)
 		}
 	}
 	// A backend whose plugin refuses the new configuration goes on with the old one.
 	r.configure(both + "backends:\n  second: {plugin: demo, config: {bogus: 1}}\n")
+	r.until("the configuration to be in use again", func() bool { return !strings.Contains(r.ok("plugin", "list"), "not in use") })
 	r.until("the refusal to be shown", func() bool {
 		for _, b := range r.object("plugin", "list")["backends"].([]any) {
 			b := b.(map[string]any)

@@ -34,10 +34,26 @@ type CatalogStatus struct {
 	Services int       `json:"services"`
 	Plans    int       `json:"plans"`
 	Retired  int       `json:"retired"` // plans that left the files but still have instances
-	// Valid is false while the files are not what is active because of the problems.
+	// Held names services that wait for their plugin, LeftOut offerings that cannot be used.
+	Held    []string `json:"held,omitempty"`
+	LeftOut []string `json:"left_out,omitempty"`
+	// Active is the numbered revision of the files that the active catalog is made of.
+	Active CatalogRevision `json:"active"`
+	// Differs is true while this broker's directory holds something else.
+	Differs bool `json:"differs"`
+	// Valid is false while the directory, or the active revision of the other
+	// replicas, is not in use because of the problems.
 	Valid     bool           `json:"valid"`
 	CheckedAt time.Time      `json:"checked_at"`
 	Problems  []core.Problem `json:"problems"` // warnings too
+}
+
+// CatalogRevision is one state of the catalog's files, numbered over all replicas.
+type CatalogRevision struct {
+	Number int64     `json:"number"`
+	Digest string    `json:"digest"` // SHA-256 of the files, hexadecimal
+	By     string    `json:"by"`     // the replica that proposed it
+	At     time.Time `json:"at"`
 }
 
 // CatalogDiff is GET /admin/v1/catalog/diff.
@@ -299,5 +315,11 @@ func (h *handler) adminBackends(c *call) (reply, error) {
 	if list == nil {
 		list = []BackendStatus{}
 	}
-	return ok(doc{"backends": list}), nil
+	d := doc{"backends": list}
+	if h.cfg.ConfigurationProblem != nil {
+		if p := h.cfg.ConfigurationProblem(); p != "" {
+			d["configuration_problem"] = p
+		}
+	}
+	return ok(d), nil
 }

@@ -58,6 +58,9 @@ type Config struct {
 	CatalogAdmin  CatalogAdmin
 	BackendsAdmin BackendsAdmin
 	KeysAdmin     KeysAdmin
+	// ConfigurationProblem says why the broker's configuration file is not the one in
+	// use, for operators; "" if it is. Default: it always is.
+	ConfigurationProblem func() string
 	// Version is what GET /admin/v1/version says.
 	Version Version
 
