@@ -30,9 +30,10 @@ func (r *Record) Answered(ticket int, a Answer) error {
 		r.live[ticket].unanswered = true
 		return nil
 	}
-	id, credentials := r.name(a.Operation), r.name(a.Credentials)
+	_, before := r.names[a.Operation]
+	w := words{operation: r.name(a.Operation), fresh: !before, credentials: r.name(a.Credentials)}
 	err := r.refine(describeAnswer(q, a), func(s state) []state {
-		return r.match(s, ticket, &q, a, id, credentials)
+		return r.match(s, ticket, &q, a, w)
 	})
 	if err != nil && r.live[ticket] != nil {
 		r.settle()
@@ -41,8 +42,15 @@ func (r *Record) Answered(ticket int, a Answer) error {
 	return err
 }
 
+// words are the numbers of what an answer names; fresh says that its operation was
+// never named before.
+type words struct {
+	operation, credentials uint16
+	fresh                  bool
+}
+
 // match gives what s becomes by the answer; nothing if s does not allow it.
-func (r *Record) match(s state, ticket int, q *Request, a Answer, id, credentials uint16) []state {
+func (r *Record) match(s state, ticket int, q *Request, a Answer, w words) []state {
 	l := s.slots[ticket]
 	switch l.stage {
 	case outside:
@@ -54,12 +62,12 @@ func (r *Record) match(s state, ticket int, q *Request, a Answer, id, credential
 		if int(l.status) != a.Status || (a.Word == wordAsync) != (a.Status == 422 && r.asyncAnswer(s, q)) {
 			return nil
 		}
-		if bind := &s.binds[max(0, q.Binding)]; q.Verb == Bind && a.Status == 200 && l.age == current && bind.ready && !bind.learn(credentials) {
+		if bind := &s.binds[max(0, q.Binding)]; q.Verb == Bind && a.Status == 200 && l.age == current && bind.ready && !bind.learn(w.credentials) {
 			return nil
 		}
 		return []state{s}
 	}
-	return r.matchWaiting(s, l, q, a, id, credentials)
+	return r.matchWaiting(s, l, q, a, w)
 }
 
 // asyncAnswer tells whether a 422 is the one of a plan that wants asynchronous requests.
@@ -77,18 +85,18 @@ func (r *Record) asyncAnswer(s state, q *Request) bool {
 }
 
 // matchWaiting is the answer to a request that waited for an operation.
-func (r *Record) matchWaiting(s state, l slot, q *Request, a Answer, id, credentials uint16) []state {
+func (r *Record) matchWaiting(s state, l slot, q *Request, a Answer, w words) []state {
 	made := q.Verb == Provision || q.Verb == Bind
 	switch {
 	case a.Status == 202:
-		if !q.Async || !s.learnOperation(l, id) {
+		if !q.Async || !s.learnOperation(l, w) {
 			return nil
 		}
 		return []state{s}
 	case a.Status == 500 && a.Word == wordStillRunning:
 		return []state{s}
 	case l.outcome == done:
-		return matchDone(s, l, q, a, made, credentials)
+		return matchDone(s, l, q, a, made, w.credentials)
 	case a.Status == answerOf(l.outcome), a.Status == 500 && l.outcome == kept:
 		if l.age == newest {
 			s.tell(l.subject)
@@ -141,19 +149,21 @@ func (b *binding) learn(credentials uint16) bool {
 }
 
 // learnOperation notes the id of the operation that a request waits for, or compares it.
-func (s *state) learnOperation(l slot, id uint16) bool {
-	if id == 0 {
+func (s *state) learnOperation(l slot, w words) bool {
+	if w.operation == 0 {
 		return false // a 202 names its operation
 	}
-	known := new(uint16)
+	var known *uint16
 	switch l.age {
 	case current:
 		known = &s.subjectOp(l.subject).id
 	case newest:
 		known = &s.subjectLast(l.subject).id
+	default:
+		return true
 	}
-	if *known == 0 {
-		*known = id
+	if *known == 0 && w.fresh { // another operation's name it cannot be
+		*known = w.operation
 	}
-	return *known == id
+	return *known == w.operation
 }

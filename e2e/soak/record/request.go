@@ -101,7 +101,7 @@ func (r *Record) applyProvision(s state, q *Request) []effect {
 	case !s.inst.exists && s.bindingBusy():
 		return decide(s, 422)
 	case !s.inst.exists:
-		return []effect{begin()}
+		return r.orRefused(s, q, []effect{begin()})
 	case s.inst.op.verb == Deprovision:
 		return decide(s, 422)
 	case s.inst.is != q.Wanted:
@@ -111,7 +111,16 @@ func (r *Record) applyProvision(s state, q *Request) []effect {
 	case s.inst.ready:
 		return decide(s, 200)
 	}
-	return r.afterFailure(s, -1, Provision, begin)
+	return r.orRefused(s, q, r.afterFailure(s, -1, Provision, begin))
+}
+
+// orRefused adds that the provision is refused at once, since the broker knows that the
+// name is taken: then all stays as it was.
+func (r *Record) orRefused(s state, q *Request, ways []effect) []effect {
+	if r.fate(q.Wanted) == refused {
+		ways = append(ways, decide(s, 400)...)
+	}
+	return ways
 }
 
 // patched is what an instance becomes by an update.
