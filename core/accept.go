@@ -46,6 +46,7 @@ func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *
 		return err
 	})
 	if err != nil || acc.kind != verdictNew {
+		b.sched.census.remove(op)
 		b.sched.drop(op.ID)
 		release()
 		switch {
@@ -64,8 +65,8 @@ func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *
 // accepted starts the work of a journaled operation, here or at the replica that holds it.
 func (b *Broker) accepted(op *Operation, first *pendingCall) {
 	held := b.holds(op)
-	if held {
-		b.sched.count(op.InstanceID, 1)
+	if !held {
+		b.sched.census.remove(op)
 	}
 	switch {
 	case !op.State.Unfinished():
@@ -108,7 +109,7 @@ func (b *Broker) commitFailed(ctx context.Context, fresh *Operation, err error) 
 		return storeError(err)
 	case op != nil:
 		if b.holds(op) {
-			b.sched.count(op.InstanceID, 1)
+			b.sched.census.add(op)
 		}
 		b.sched.consider(op.InstanceID)
 		b.hint(HintConsider, op.InstanceID)
@@ -139,10 +140,7 @@ func (b *Broker) newOperation(r *request) (*Operation, error) {
 // start of its first call if nothing stands before it.
 func (b *Broker) admit(tx Tx, fx *effects, w *work, s *situation, cancel []*Operation) (*pendingCall, error) {
 	op := w.op
-	if b.sched.held() >= b.cfg.MaxUnfinished {
-		e := Errorf(CodeOverloaded, "The broker has too many unfinished operations; nothing was changed.").
-			WithHint("Send the request again later.")
-		e.RetryAfter = 10 * time.Second
+	if e := b.sched.census.admit(op, &b.cfg); e != nil {
 		return nil, e
 	}
 	op.CreatedAt = after(op.CreatedAt, s)

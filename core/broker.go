@@ -44,7 +44,11 @@ type Config struct {
 	KeepTombstones time.Duration
 	// MaxUnfinished is how many unfinished operations there may be before requests
 	// are refused with CodeOverloaded. Default 20,000.
+	// A sixteenth of this and the next two is kept for deprovisions and unbinds.
 	MaxUnfinished int
+	// MaxUnfinishedPerBackend and MaxUnfinishedPerUser are how many of them one backend and
+	// one user may have, so that others find a place. Default three quarters of MaxUnfinished.
+	MaxUnfinishedPerBackend, MaxUnfinishedPerUser int
 
 	// Leases lets several brokers work over one store. Nil: this one is alone, and
 	// runs every operation whose Holder is "".
@@ -57,6 +61,9 @@ type Config struct {
 	// LeaseTTL is how long after its last renewal a lease ends, so that other replicas take
 	// its operations over. Plugin calls end after 6/10 of it. Default 10 s.
 	LeaseTTL time.Duration
+	// OnDocument is told the key of a document of the store that another replica has
+	// changed, or "" if any may have been. It must return at once. Default: nothing.
+	OnDocument func(key string)
 
 	// Fault is called before and after every store write and plugin call of the
 	// lifecycle, so that tests can end the process there. Nil in production.
@@ -152,6 +159,9 @@ func (c Config) withDefaults() Config {
 		c.ReplicaName = defaultReplicaName()
 	}
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
+	if c.OnDocument == nil {
+		c.OnDocument = func(string) {}
+	}
 	c.FastAnswer = cmp.Or(c.FastAnswer, 2*time.Second)
 	c.SyncBudget = cmp.Or(c.SyncBudget, 55*time.Second)
 	c.BackoffMin = cmp.Or(c.BackoffMin, time.Second)
@@ -159,6 +169,8 @@ func (c Config) withDefaults() Config {
 	c.PollInterval = cmp.Or(c.PollInterval, 2*time.Second)
 	c.KeepTombstones = cmp.Or(c.KeepTombstones, 30*24*time.Hour)
 	c.MaxUnfinished = cmp.Or(c.MaxUnfinished, 20000)
+	c.MaxUnfinishedPerBackend = cmp.Or(c.MaxUnfinishedPerBackend, share(c.MaxUnfinished))
+	c.MaxUnfinishedPerUser = cmp.Or(c.MaxUnfinishedPerUser, share(c.MaxUnfinished))
 	return c
 }
 
@@ -217,7 +229,7 @@ func (b *Broker) open(ctx context.Context) (left []*Operation, err error) {
 	}
 	b.phase = phaseOpen
 	for _, op := range left {
-		b.sched.count(op.InstanceID, 1)
+		b.sched.census.add(op)
 	}
 	for _, w := range work {
 		b.wg.Add(1)

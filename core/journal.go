@@ -73,7 +73,7 @@ func (b *Broker) announce(fx *effects) {
 	}
 	for _, op := range fx.finished {
 		if b.holds(op) {
-			b.sched.count(op.InstanceID, -1)
+			b.sched.census.remove(op)
 		}
 		code := ErrorCode("")
 		if op.Error != nil {

@@ -26,9 +26,8 @@ type scheduler struct {
 	// busy are the running jobs by instance id.
 	busy map[string][]*job
 	done map[string]*watch
-	// counts are the unfinished operations that this broker holds, by instance id; total is their sum.
-	counts map[string]int
-	total  int
+	// census counts the unfinished operations that this broker holds.
+	census *census
 }
 
 // job is the goroutine of one operation.
@@ -50,7 +49,7 @@ func (j *job) holds(op *Operation) bool {
 }
 
 func newScheduler(b *Broker) *scheduler {
-	return &scheduler{b: b, jobs: map[string]*job{}, busy: map[string][]*job{}, done: map[string]*watch{}, counts: map[string]int{}}
+	return &scheduler{b: b, jobs: map[string]*job{}, busy: map[string][]*job{}, done: map[string]*watch{}, census: newCensus()}
 }
 
 // hold reserves the id of an operation that is about to be journaled, so that only
@@ -202,47 +201,19 @@ func (s *scheduler) interrupt(id string) bool {
 	return j != nil
 }
 
-// count changes how many unfinished operations of the instance this broker holds.
-func (s *scheduler) count(instance string, by int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setCount(instance, s.counts[instance]+by)
-}
-
 // recount corrects it after the store: other replicas may have ended some of them.
 func (s *scheduler) recount(t *tenure, instance string, ops []*Operation) {
 	if s.b.replica == nil {
 		return // nobody else does
 	}
-	n := 0
+	var held []*Operation
 	for _, op := range ops {
 		if op.Holder == t.holder {
-			n++
+			held = append(held, op)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setCount(instance, n)
-}
-
-func (s *scheduler) setCount(instance string, n int) {
-	s.total += n - s.counts[instance]
-	if s.counts[instance] = n; n == 0 {
-		delete(s.counts, instance)
-	}
-}
-
-// held is how many unfinished operations this broker holds.
-func (s *scheduler) held() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.total
+	s.census.set(instance, held)
 }
 
 // forget begins a new tenure: nothing is held.
-func (s *scheduler) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.counts)
-	s.total = 0
-}
+func (s *scheduler) forget() { s.census.clear() }
