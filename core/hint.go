@@ -36,9 +36,12 @@ func (r *replica) heard(h Hint) {
 			r.wish.add(h.ID)
 		}
 		r.look()
+	case HintDocument:
+		r.b.cfg.OnDocument(h.ID)
 	case HintMissed:
 		r.wish.addAll()
 		r.look()
+		r.b.cfg.OnDocument("")
 	}
 }
 
