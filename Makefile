@@ -8,6 +8,9 @@ SHELL := /bin/bash
 BIN ?= bin
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 2m
+# How long `make soak` goes on, and more flags, e.g. -store postgres -replicas 3 -seed 1.
+SOAK ?= 10m
+SOAKFLAGS ?=
 # Packages that `make test` and `make bench` look at.
 PKG ?= ./...
 # go test's flags.
@@ -17,7 +20,7 @@ STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 PLUGINS := $(notdir $(wildcard plugins/*))
 
-.PHONY: help build gateway demo run test lint fuzz bench e2e generate clean
+.PHONY: help build gateway demo run test lint fuzz bench e2e soak generate clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +71,10 @@ bench: ## run the benchmarks; they print ratios measured side by side
 
 e2e: ## end-to-end tests with real processes only: broker, plugins, S3 gateway
 	go test $(TESTFLAGS) -count=1 ./e2e/...
+
+soak: build gateway ## clients do random things while everything is killed, for SOAK (default 10m); SOAKFLAGS: see -help
+	go build -o $(BIN)/ ./e2e/soak
+	$(BIN)/soak -bin $(BIN) -duration $(SOAK) $(SOAKFLAGS)
 
 generate: ## regenerate the plugin contract's Go code (needs protoc: Debian's protobuf-compiler and libprotobuf-dev)
 	core/plugin/proto/generate.sh
