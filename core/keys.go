@@ -197,7 +197,7 @@ func (k *Keys) create(ctx context.Context, unsealed bool) error {
 	document := made
 	err = k.cfg.Store.Update(ctx, func(tx Tx) error {
 		there, err := tx.Get(KeysDocument)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, ErrNotFound) || err == nil && len(there) == 0 {
 			document = made
 			return tx.Put(KeysDocument, made)
 		}
@@ -251,7 +251,7 @@ func (k *Keys) document(ctx context.Context) (document []byte, err error) {
 		document, err = tx.Get(KeysDocument)
 		return err
 	})
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || err == nil && len(document) == 0 {
 		return nil, nil
 	}
 	return document, storeError(err)
