@@ -14,6 +14,7 @@ import (
 	"github.com/chandler-broker/chandler/core"
 	"github.com/chandler-broker/chandler/core/catalog"
 	"github.com/chandler-broker/chandler/core/pluginhost"
+	"github.com/chandler-broker/chandler/core/store"
 	"github.com/chandler-broker/chandler/core/template"
 )
 
@@ -27,6 +28,9 @@ type app struct {
 
 	name      string // of this process, for operators
 	store     core.Store
+	keyring   *store.Keyring // nil where the store is in the clear on purpose
+	keys      *core.Keys
+	broken    chan error  // why this process must end
 	leases    core.Leases // nil where nobody shares the store
 	stateLock *os.File    // nil with SQLite, which has its own
 	host      *pluginhost.Host
@@ -52,14 +56,14 @@ const settleTime = 5 * time.Second
 // start brings everything up in order; what was started before an error is stopped again.
 // The server comes first: probes see a broker that starts, however long its database is away.
 func (a *app) start(ctx context.Context) (err error) {
-	a.stopping, a.metrics, a.name = make(chan struct{}), newMetrics(), processName()
+	a.stopping, a.broken, a.metrics, a.name = make(chan struct{}), make(chan error, 1), newMetrics(), processName()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.stop())
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.listen, a.patiently(a.openStore), a.startHost, a.patiently(a.startCatalog), a.patiently(a.startBroker), a.serveRequests,
+		a.listen, a.patiently(a.openStore), a.patiently(a.openKeys), a.startHost, a.patiently(a.startCatalog), a.patiently(a.startBroker), a.serveRequests,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -142,6 +146,7 @@ func (a *app) startBroker(ctx context.Context) error {
 		FastAnswer: time.Duration(t.FastAnswer), SyncBudget: time.Duration(t.SyncBudget), PollInterval: time.Duration(t.PollInterval),
 		BackoffMin: time.Duration(t.BackoffMin), BackoffMax: time.Duration(t.BackoffMax), KeepTombstones: time.Duration(t.KeepTombstones),
 		MaxUnfinished: a.cfg.Limits.MaxUnfinished,
+		Leases:        a.leases, ReplicaName: a.name, Version: version(), OnDocument: a.documentChanged,
 	})
 	if err != nil {
 		return err
@@ -189,6 +194,9 @@ func (a *app) stop() error {
 	}
 	if a.host != nil {
 		problems = append(problems, a.host.Close(ctx))
+	}
+	if a.keys != nil {
+		a.keys.Close()
 	}
 	if a.store != nil {
 		problems = append(problems, a.store.Close())

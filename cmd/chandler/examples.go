@@ -68,6 +68,10 @@ var examples = map[string][]string{
 		"chandler operation list --state pending,cancelling",
 		"chandler operation list --instance my-bucket -o yaml",
 	},
+	"chandler replica list": {
+		"chandler replica list",
+		"chandler replica list -o json",
+	},
 	"chandler operation show": {
 		"chandler operation show 01a1fcac-0272-7000-802e-528c51c5a6bd",
 	},

@@ -23,3 +23,6 @@ func (a *app) announce(document string) {
 		a.leases.Hint(core.Hint{Kind: core.HintDocument, ID: document})
 	}
 }
+
+// documentChanged is told of documents that other replicas have changed; "" stands for any.
+func (a *app) documentChanged(key string) { a.catalog.DocumentChanged(key) }

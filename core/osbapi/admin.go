@@ -116,6 +116,7 @@ func (h *handler) adminTable() []adminRoute {
 	table := []adminRoute{
 		{http.MethodGet, "/version", h.adminVersion},
 		{http.MethodGet, "/status", h.adminStatus},
+		{http.MethodGet, "/replicas", h.adminReplicas},
 		{http.MethodGet, "/instances", h.adminInstances},
 		{http.MethodGet, "/instances/:instance_id", h.adminInstance},
 		{http.MethodPost, "/instances/:instance_id/purge", h.adminPurge},

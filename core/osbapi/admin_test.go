@@ -64,6 +64,7 @@ func TestAdmin(t *testing.T) {
 	}{
 		{"GET", "/admin/v1/version", 200, "", []string{`"osb":"2.17"`, `"version":"1.2.3"`}},
 		{"GET", "/admin/v1/status", 200, "", []string{`"instances":1`, `"bind":3`, `"provision":0`, `"catalog_revision":"r1"`}},
+		{"GET", "/admin/v1/replicas", 200, "", []string{`{"name":"a/1","version":"v1","holder":"h1","keys":3,"self":true}`, `{"name":"b/2","self":false}`}},
 		{"GET", "/admin/v1/instances", 200, `{"ServiceID":"","PlanID":"","Backend":"","After":"","Limit":100}`, []string{`"id":"a/b"`, `"service":"name"`, `"plan":"plan"`, `"parameters":{"x":1}`}},
 		{"GET", "/admin/v1/instances?service_id=s&plan_id=p&backend=b&after=x&limit=1", 200,
 			`{"ServiceID":"s","PlanID":"p","Backend":"b","After":"x","Limit":1}`, []string{`"next":"a/b"`}},
@@ -227,7 +228,7 @@ func TestAdminReference(t *testing.T) {
 		}
 	}
 	for _, row := range []any{instanceRow{}, bindingRow{}, operationRow{}, stepRow{}, CatalogStatus{}, CatalogChange{}, inventoryRow{}, core.Drift{}, BackendStatus{}, Version{}, core.Problem{},
-		core.KeysetState{}, core.KeysProgress{}, replicaRow{}} {
+		core.KeysetState{}, core.KeysProgress{}, replicaRow{}, replicaView{}} {
 		for field := range reflect.TypeOf(row).Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if !strings.Contains(reference, "`"+name+"`") {

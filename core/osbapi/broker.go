@@ -47,6 +47,8 @@ type Operator interface {
 	Inventory(ctx context.Context, backend, page string) (core.InventoryPage, error)
 	// Adopt makes something that exists at a backend an instance.
 	Adopt(ctx context.Context, by core.Caller, req core.AdoptRequest) (core.AdoptAnswer, error)
+	// Replicas lists the brokers that work over the store now.
+	Replicas(ctx context.Context) ([]core.ReplicaView, error)
 	// Counts are sizes for metrics and status.
 	Counts(ctx context.Context) (core.Counts, error)
 }

@@ -140,6 +140,10 @@ func (r *recorder) Adopt(_ context.Context, _ core.Caller, q core.AdoptRequest) 
 	return r.adopted, r.note(q)
 }
 
+func (r *recorder) Replicas(context.Context) ([]core.ReplicaView, error) {
+	return []core.ReplicaView{{Replica: core.Replica{Holder: "h1", Name: "a/1", Version: "v1", Keys: 3}, Self: true}, {Replica: core.Replica{Name: "b/2"}}}, r.err
+}
+
 func (r *recorder) Counts(context.Context) (core.Counts, error) {
 	return core.Counts{Instances: 1, Bindings: 2, Unfinished: map[core.Verb]int64{core.VerbBind: 3}}, r.err
 }
