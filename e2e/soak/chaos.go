@@ -16,11 +16,14 @@ type menace struct {
 // menaces are those of this world.
 func (w *world) menaces() []menace {
 	list := []menace{
-		{700 * time.Millisecond, w.harmPlugin},
-		{4 * time.Second, w.harmGateway},
+		{500 * time.Millisecond, w.harmPlugin},
+		{2500 * time.Millisecond, w.harmGateway},
+	}
+	if w.database != nil {
+		list = append(list, menace{10 * time.Second, w.harmDatabase})
 	}
 	for _, r := range w.replica {
-		list = append(list, menace{1500 * time.Millisecond, func(ctx context.Context, rng *rand.Rand) error {
+		list = append(list, menace{time.Duration(len(w.replica)) * time.Second, func(ctx context.Context, rng *rand.Rand) error {
 			return w.harmBroker(ctx, r, rng)
 		}})
 	}
@@ -116,4 +119,14 @@ func (w *world) harmGateway(ctx context.Context, rng *rand.Rand) error {
 	w.gateway.Kill()
 	sleep(ctx, upTo(rng, time.Second))
 	return w.gateway.Restart(context.WithoutCancel(ctx))
+}
+
+// harmDatabase kills the database server.
+func (w *world) harmDatabase(ctx context.Context, rng *rand.Rand) error {
+	w.counts.kills.Add(1)
+	if err := w.database.Kill(); err != nil {
+		return err
+	}
+	sleep(ctx, upTo(rng, 2*time.Second))
+	return w.database.Restart()
 }

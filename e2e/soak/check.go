@@ -33,10 +33,8 @@ type seen struct {
 
 // rest lets everything come to rest and compares it with what the clients were told.
 func (w *world) rest(ctx context.Context, groups []*group) error {
-	for _, r := range w.replica { // what went unanswered takes effect before this, or never
-		if err := w.killBroker(ctx, r, false, 0); err != nil {
-			return err
-		}
+	if err := w.restartAll(ctx); err != nil { // what went unanswered takes effect before this, or never
+		return err
 	}
 	if err := w.settled(ctx); err != nil {
 		return err

@@ -27,6 +27,8 @@ type group struct {
 	believes record.Attributes
 	// operations are the ids that the client was told, by subject (0 the instance), the newest last.
 	operations [1 + record.Bindings][]string
+	// cancellable are the provisions, updates and binds among them.
+	cancellable []string
 	// credentials are those that the client was told, by their number in the record.
 	credentials map[uint16]told
 	history     []string
@@ -54,7 +56,7 @@ func (v *violation) Error() string { return v.text }
 
 func newGroup(w *world, n int, prefix string) *group {
 	g := &group{w: w, id: fmt.Sprintf("%s-%d", prefix, n), credentials: map[uint16]told{}, begun: time.Now()}
-	g.Record = record.New(rules(w.o.replicas > 1))
+	g.Record = record.New(rules(w.database != nil))
 	kinds := []struct {
 		plan, parameters uint8
 		plans            []uint8
@@ -135,6 +137,8 @@ func (g *group) http(q record.Request) (method, path string, body any) {
 		if q.Patch.Parameters > 0 {
 			doc["parameters"] = map[string]any{"size": size(q.Patch.Parameters - 1)}
 		}
+	case record.Retry:
+		return "POST", "/admin/v1/operations/" + url.PathEscape(g.Word(q.Failed)) + "/retry", nil
 	case record.Bind:
 		method, path = "PUT", g.path(q.Binding)
 		if p := q.Bind.Predecessor; p > 0 {
@@ -227,6 +231,9 @@ func (g *group) answered(ticket int, q record.Request, a answer) {
 	}
 	if a.body.Operation != "" {
 		g.operations[subject] = append(g.operations[subject], a.body.Operation)
+		if q.Verb == record.Provision || q.Verb == record.Update || q.Verb == record.Bind {
+			g.cancellable = append(g.cancellable, a.body.Operation)
+		}
 	}
 	if a.status < 300 {
 		switch q.Verb {

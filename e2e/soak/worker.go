@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"net/url"
 	"time"
 
 	"github.com/chandler-broker/chandler/e2e/soak/record"
@@ -39,6 +40,8 @@ func (g *group) act(ctx context.Context, rng *rand.Rand) {
 		g.use(ctx, rng)
 	case n < 93:
 		g.empty(ctx)
+	case n < 95:
+		g.operate(ctx, rng)
 	default:
 		g.pollUntilDone(ctx, rng, int8(rng.IntN(1+record.Bindings))-1)
 	}
@@ -179,4 +182,31 @@ func (g *group) empty(ctx context.Context) {
 	defer g.mu.Unlock()
 	g.note("- emptied: %t", certain)
 	g.Empty(certain)
+}
+
+// operate is an operator who meddles with an operation that a client was told of.
+func (g *group) operate(ctx context.Context, rng *rand.Rand) {
+	g.mu.Lock()
+	r, _, ok := g.w.pick(rng)
+	if !ok || len(g.cancellable) == 0 {
+		g.mu.Unlock()
+		return
+	}
+	operation := g.cancellable[len(g.cancellable)-1]
+	verb := []string{"cancel", "abandon", "retry"}[rng.IntN(3)]
+	if verb == "retry" {
+		failed := g.Name(operation)
+		g.mu.Unlock()
+		g.ask(ctx, rng, record.Request{Verb: record.Retry, Failed: failed, Async: true}, patience)
+		return
+	}
+	g.Cancelling(operation)
+	g.note("> operator: %s %s", verb, operation)
+	g.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	a := send(ctx, r.Broker, "POST", "/admin/v1/operations/"+url.PathEscape(operation)+"/"+verb, nil)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.note("< operator: %d %s %v", a.status, a.body.Description, a.err)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chandler-broker/chandler/core/store/storetest/postgres"
 	"github.com/chandler-broker/chandler/e2e/stack"
 )
 
@@ -16,15 +18,19 @@ import (
 type world struct {
 	o       options
 	gateway *stack.Gateway
-	demoDir string
-	log     *os.File
-	replica []*replica
+	// database is nil with SQLite.
+	database *postgres.Server
+	demoDir  string
+	log      *os.File
+	replica  []*replica
 
 	mu sync.Mutex
 	// dead are the processes, by number, that ended; died is told of each.
 	dead map[int]bool
 	died func(process int)
 	next int
+	// commits are those that wait for commitTime to be over.
+	commits sync.WaitGroup
 
 	counts counts
 }
@@ -48,11 +54,16 @@ func newWorld(ctx context.Context, o options, dir string) (*world, error) {
 		return nil, err
 	}
 	var err error
+	if o.store == storePostgres {
+		if w.database, err = postgres.Start(""); err != nil {
+			return nil, err
+		}
+	}
 	if w.log, err = os.Create(filepath.Join(dir, "gateway.log")); err != nil {
-		return nil, err
+		return w, err
 	}
 	if w.gateway, err = stack.StartGateway(ctx, o.bin, filepath.Join(dir, "gateway"), w.log); err != nil {
-		return nil, err
+		return w, err
 	}
 	for i := range o.replicas {
 		r := &replica{}
@@ -70,12 +81,16 @@ func newWorld(ctx context.Context, o options, dir string) (*world, error) {
 
 // configuration goes on in the middle of the map of backends, which the stack writes.
 func (w *world) configuration() string {
-	return fmt.Sprintf(`  demo:
+	text := fmt.Sprintf(`  demo:
     plugin: demo
     config: {directory: %q}
 timing: {fastAnswer: 100ms, syncBudget: 3s, backoffMin: 50ms, backoffMax: 500ms, shutdown: 5s}
 log: {level: info}
 `, w.demoDir)
+	if w.database != nil {
+		text += fmt.Sprintf("store: {driver: postgres, dsn: %q}\n", w.database.DSN())
+	}
+	return text
 }
 
 // up notes that a replica accepts requests.
@@ -95,8 +110,24 @@ func (w *world) down(r *replica) int {
 	return n
 }
 
-// buried notes that a process has ended.
+// commitTime is how long a database may go on with the commit that a process sent before
+// it died. Generous: too long only means that less is known for a while.
+const commitTime = 5 * time.Second
+
+// buried notes that a process has ended. What it sent to a database server may still take effect.
 func (w *world) buried(process int) {
+	if w.database == nil {
+		w.forgotten(process)
+		return
+	}
+	w.commits.Go(func() {
+		time.Sleep(commitTime)
+		w.forgotten(process)
+	})
+}
+
+// forgotten notes that nothing that a process began can take effect any more.
+func (w *world) forgotten(process int) {
 	w.mu.Lock()
 	w.dead[process] = true
 	w.mu.Unlock()
@@ -138,13 +169,32 @@ func (w *world) killBroker(ctx context.Context, r *replica, gracefully bool, pau
 	return w.restart(ctx, r)
 }
 
-// restart starts a replica; that it does not come up is a violation.
+// restart starts a replica; that it does not come up is a violation. While the database
+// server is harmed it may end in vain.
 func (w *world) restart(ctx context.Context, r *replica) error {
-	if err := r.Restart(context.WithoutCancel(ctx)); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	err := r.Restart(ctx)
+	for try := 1; err != nil && w.database != nil && try < 20; try++ {
+		sleep(ctx, 500*time.Millisecond)
+		err = r.Restart(ctx)
+	}
+	if err != nil {
 		return &violation{text: "a broker does not start again: " + err.Error()}
 	}
 	w.up(r)
 	return nil
+}
+
+// restartAll kills and starts all replicas at once.
+func (w *world) restartAll(ctx context.Context) error {
+	errs := make([]error, len(w.replica))
+	var wg sync.WaitGroup
+	for i, r := range w.replica {
+		wg.Go(func() { errs[i] = w.killBroker(ctx, r, false, 0) })
+	}
+	wg.Wait()
+	w.commits.Wait()
+	return errors.Join(errs...)
 }
 
 // close ends everything.
@@ -152,13 +202,14 @@ func (w *world) close() error {
 	var first error
 	for _, r := range w.replica {
 		if r.started && !w.isDead(r.process) {
-			if err := r.Stop(time.Minute); err != nil && first == nil {
-				first = err
-			}
+			first = errors.Join(first, r.Stop(time.Minute))
 		}
 	}
 	if w.gateway != nil {
 		w.gateway.Kill()
+	}
+	if w.database != nil {
+		first = errors.Join(first, w.database.Stop())
 	}
 	if w.log != nil {
 		_ = w.log.Close()

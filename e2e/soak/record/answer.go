@@ -59,6 +59,9 @@ func (r *Record) match(s state, ticket int, q *Request, a Answer, w words) []sta
 		}
 		return nil
 	case decided:
+		if q.Verb == Retry && a.Status == 404 {
+			return []state{s} // an operation that left no trace
+		}
 		if int(l.status) != a.Status || (a.Word == wordAsync) != (a.Status == 422 && r.asyncAnswer(s, q)) {
 			return nil
 		}
@@ -88,6 +91,11 @@ func (r *Record) asyncAnswer(s state, q *Request) bool {
 func (r *Record) matchWaiting(s state, l slot, q *Request, a Answer, w words) []state {
 	made := q.Verb == Provision || q.Verb == Bind
 	switch {
+	case q.Verb == Retry:
+		if a.Status != 200 || !s.learnOperation(l, w) {
+			return nil
+		}
+		return []state{s}
 	case a.Status == 202:
 		if !q.Async || !s.learnOperation(l, w) {
 			return nil

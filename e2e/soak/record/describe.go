@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-var verbNames = [...]string{"nothing", "provision", "update", "deprovision", "bind", "unbind"}
+var verbNames = [...]string{"nothing", "provision", "update", "deprovision", "bind", "unbind", "retry"}
 
 // String is the verb's name.
 func (v Verb) String() string { return verbNames[v] }
@@ -26,6 +26,9 @@ func (q Request) String() string {
 		return fmt.Sprintf("deprovision plan %d %s", q.Wanted.Plan, how)
 	case Bind:
 		return fmt.Sprintf("bind %d %+v %s", q.Binding, q.Bind, how)
+	}
+	if q.Verb == Retry {
+		return fmt.Sprintf("retry of operation %d", q.Failed)
 	}
 	return fmt.Sprintf("unbind %d plan %d %s", q.Binding, q.Wanted.Plan, how)
 }

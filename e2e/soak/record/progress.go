@@ -169,18 +169,19 @@ func (r *Record) bindingSteps(s state, b int8) (list []state) {
 	if r.queuedSync(&s, b) {
 		list = append(list, unqueue(s, b))
 	}
+	if bind.op.verb == Bind && bind.op.cancelled {
+		before, after := s, s // its plugin was called
+		before.end(b, failed)
+		after.end(b, failed)
+		after.binds[b].touched = true
+		list = append(list, before, after)
+	}
 	switch {
 	case bind.op.verb == Unbind && (s.inst.op.verb != Update || !bind.touched): // one that was never called need not wait
 		s.end(b, done)
 		bind.remove()
 		list = append(list, s)
 	case bind.op.verb == Bind && s.inst.ready && s.inst.op.verb == None:
-		if bind.op.cancelled {
-			cancelled := s
-			cancelled.end(b, failed)
-			cancelled.binds[b].touched = true
-			list = append(list, cancelled)
-		}
 		s.end(b, done)
 		bind.ready, bind.touched, bind.credentials = true, true, 0
 		list = append(list, s)

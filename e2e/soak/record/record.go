@@ -80,6 +80,16 @@ func (r *Record) name(word string) uint16 {
 	return n
 }
 
+// Word is the word to which Name gave a number; "" if there is none.
+func (r *Record) Word(number uint16) string {
+	for word, n := range r.names {
+		if n == number {
+			return word
+		}
+	}
+	return ""
+}
+
 func (r *Record) fate(a Attributes) outcome {
 	if r.Rules.Fate == nil {
 		return done

@@ -270,6 +270,26 @@ func TestRecord(t *testing.T) {
 			s.ask(Request{Verb: Bind, Binding: 1, Bind: BindAttributes{Predecessor: 1}}, Answer{Status: 201, Credentials: "key 2"})
 			s.fetch(200, "key")
 		}, ""},
+		"an operator cancels a provision, then retries it": {func(s *script) {
+			s.ask(again, accepted("op"))
+			s.Cancelling("op")
+			s.poll(-1, "op", 200, "failed")
+			s.ask(Request{Verb: Retry, Failed: s.Name("op")}, Answer{Status: 200, Operation: "op 2"})
+			s.poll(-1, "op 2", 200, "succeeded")
+			s.get(200, plain)
+		}, ""},
+		"an operator retries what succeeded": {func(s *script) {
+			s.ask(again, accepted("op"))
+			s.poll(-1, "op", 200, "succeeded")
+			s.ask(Request{Verb: Retry, Failed: s.Name("op")}, Answer{Status: 200, Operation: "op 2"})
+		}, "retry"},
+		"an operator cancels an update: it may be done or not": {func(s *script) {
+			s.ask(provision, created)
+			s.ask(Request{Verb: Update, Patch: update.Patch, Async: true}, accepted("op"))
+			s.Cancelling("op")
+			s.poll(-1, "op", 200, "failed")
+			s.get(200, plain)
+		}, ""},
 		"a read that crossed another request is not judged": {func(s *script) {
 			reading := s.Read()
 			s.ask(provision, created)

@@ -12,6 +12,8 @@ type Request struct {
 	Wanted Attributes
 	Patch  Patch          // of an Update
 	Bind   BindAttributes // of a Bind; with Predecessor only that counts
+	// Failed is the operation that a Retry names, by Name.
+	Failed uint16
 	// Async: the client accepts incomplete answers.
 	Async bool
 	// Invalid: the request breaks a rule that needs no state to be checked: 400.
@@ -46,6 +48,8 @@ func (r *Record) apply(s state, q *Request) []effect {
 			ways[i].slot.subject = q.Binding // also of those that were decided at once: see match
 		}
 		return ways
+	case Retry:
+		return applyRetry(s, q)
 	default:
 		return r.applyUnbind(s, q)
 	}
@@ -266,4 +270,39 @@ func (r *Record) applyUnbind(s state, q *Request) []effect {
 		s.supersede(q.Binding)
 	}
 	return []effect{start(s, q.Binding, operation{verb: Unbind})}
+}
+
+// applyRetry is for operations of the instance only.
+func applyRetry(s state, q *Request) []effect {
+	last := s.inst.last
+	if !s.inst.exists || s.busy() || last.ok || last.id != q.Failed || last.verb != Provision && last.verb != Update {
+		return decide(s, 422)
+	}
+	op := operation{verb: last.verb, wanted: s.inst.is, patch: last.patch}
+	if last.verb == Update {
+		op.wanted = last.wanted
+		s.inst.updated = op.wanted.Plan + 1
+	}
+	return []effect{start(s, -1, op)}
+}
+
+// Cancelling notes that an operator is about to cancel or abandon an operation, so that
+// it may fail. The operation is a provision, an update or a bind that a client was told of.
+func (r *Record) Cancelling(operation string) {
+	if !r.settle() {
+		return
+	}
+	r.events++
+	id := r.name(operation)
+	r.keep(func(s state) []state {
+		ways := []state{s}
+		for subject := int8(-1); subject < Bindings; subject++ {
+			if op := s.subjectOp(subject); op.verb != None && op.id == id {
+				next := s
+				next.subjectOp(subject).cancelled = true
+				ways = append(ways, next)
+			}
+		}
+		return ways
+	})
 }

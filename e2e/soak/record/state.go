@@ -17,6 +17,8 @@ const (
 	Deprovision
 	Bind
 	Unbind
+	// Retry is an operator's: a new operation that wants the same as a failed one.
+	Retry
 )
 
 // Attributes are what an instance was asked to be. The numbers are the caller's names for
@@ -43,6 +45,7 @@ type past struct {
 	verb     Verb
 	id       uint16
 	ok, told bool
+	wanted   Attributes
 	patch    Patch
 	// class is the class of the error that a failure is answered with.
 	class outcome
@@ -158,6 +161,9 @@ func (s *state) supersede(subject int8) {
 func (s *state) end(subject int8, as outcome) {
 	op := s.subjectOp(subject)
 	*s.subjectLast(subject) = past{verb: op.verb, id: op.id, ok: as == done, patch: op.patch, class: as}
+	if as == failed && op.verb == Update {
+		s.subjectLast(subject).wanted = op.wanted // an operator may retry it
+	}
 	*op = operation{}
 	for i := range s.slots {
 		l := &s.slots[i]

@@ -51,7 +51,7 @@ func (s state) truth() Truth {
 	return t
 }
 
-// Name gives the number of credentials in a Truth.
+// Name gives the number of credentials in a Truth, or of an operation.
 func (r *Record) Name(credentials string) uint16 { return r.name(credentials) }
 
 // Saw notes that the truth was found to be one of those for which is gives true.
