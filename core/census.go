@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,17 +11,17 @@ import (
 // Counting an operation twice, or taking out one that was never counted, changes nothing.
 type census struct {
 	mu        sync.Mutex
-	instances map[string]map[string]place // instance id, operation id
+	instances map[string][]place // by instance id: there are few of each, mostly one
 	total     int
 	backends  map[string]int
 	users     map[string]int
 }
 
 // place is what one operation takes.
-type place struct{ backend, user string }
+type place struct{ operation, backend, user string }
 
 func newCensus() *census {
-	return &census{instances: map[string]map[string]place{}, backends: map[string]int{}, users: map[string]int{}}
+	return &census{instances: map[string][]place{}, backends: map[string]int{}, users: map[string]int{}}
 }
 
 // add counts an operation in.
@@ -31,19 +32,19 @@ func (c *census) add(op *Operation) {
 }
 
 func (c *census) addLocked(op *Operation) {
-	ops := c.instances[op.InstanceID]
-	if _, counted := ops[op.ID]; counted {
+	if c.at(op.InstanceID, op.ID) >= 0 {
 		return
 	}
-	if ops == nil {
-		ops = map[string]place{}
-		c.instances[op.InstanceID] = ops
-	}
-	p := place{backend: op.Backend, user: op.User}
-	ops[op.ID] = p
+	p := place{operation: op.ID, backend: op.Backend, user: op.User}
+	c.instances[op.InstanceID] = append(c.instances[op.InstanceID], p)
 	c.total++
 	c.backends[p.backend]++
 	c.users[p.user]++
+}
+
+// at finds an operation's place; -1 if it is not counted.
+func (c *census) at(instance, operation string) int {
+	return slices.IndexFunc(c.instances[instance], func(p place) bool { return p.operation == operation })
 }
 
 // remove counts an operation out.
@@ -54,12 +55,15 @@ func (c *census) remove(op *Operation) {
 }
 
 func (c *census) removeLocked(instance, operation string) {
-	ops := c.instances[instance]
-	p, counted := ops[operation]
-	if !counted {
+	i := c.at(instance, operation)
+	if i < 0 {
 		return
 	}
-	if delete(ops, operation); len(ops) == 0 {
+	places := c.instances[instance]
+	p := places[i]
+	if places = slices.Delete(places, i, i+1); len(places) > 0 {
+		c.instances[instance] = places
+	} else {
 		delete(c.instances, instance)
 	}
 	c.total--
@@ -77,8 +81,8 @@ func lower(counts map[string]int, key string) {
 func (c *census) set(instance string, ops []*Operation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id := range c.instances[instance] {
-		c.removeLocked(instance, id)
+	for _, p := range slices.Clone(c.instances[instance]) {
+		c.removeLocked(instance, p.operation)
 	}
 	for _, op := range ops {
 		c.addLocked(op)
@@ -102,9 +106,8 @@ func (c *census) admit(op *Operation, cfg *Config) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var e *Error
-	_, again := c.instances[op.InstanceID][op.ID] // the transaction runs once more
 	switch {
-	case again:
+	case c.at(op.InstanceID, op.ID) >= 0: // the transaction runs once more
 		return nil
 	case c.total >= allowed(op, cfg.MaxUnfinished):
 		e = Errorf(CodeOverloaded, "The broker has too many unfinished operations; nothing was changed.")
