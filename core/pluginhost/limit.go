@@ -36,11 +36,18 @@ type waiter struct {
 
 func newSlots() *slots { return &slots{idle: make(chan struct{})} }
 
+// defaultConcurrency bounds the calls of a process where neither its plugin nor the
+// configuration does. Each call in flight costs some 60 KiB; one that waits costs a tenth.
+const defaultConcurrency = 256
+
 // resize sets the limits: the plugin's own and the configured ones, 0 meaning none.
 func (s *slots) resize(plugin int, l Limits) {
 	total := plugin
 	if l.MaxConcurrency > 0 && (total == 0 || l.MaxConcurrency < total) {
 		total = l.MaxConcurrency
+	}
+	if total == 0 {
+		total = defaultConcurrency
 	}
 	instance := l.MaxInstanceCalls
 	if total > 1 {

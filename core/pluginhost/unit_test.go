@@ -31,12 +31,13 @@ func TestSlotLimits(t *testing.T) {
 		limits          Limits
 		total, instance int
 	}{
-		{"none", "a plugin without a limit has none", 0, Limits{}, 0, 0},
+		{"none", "nobody says, but memory has its limits", 0, Limits{}, defaultConcurrency, defaultConcurrency * 3 / 4},
 		{"the plugin's", "a quarter is kept for binds", 8, Limits{}, 8, 6},
 		{"the lower one", "an operator may lower it", 8, Limits{MaxConcurrency: 4}, 4, 3},
 		{"never higher", "a plugin knows what it takes", 2, Limits{MaxConcurrency: 100}, 2, 1},
 		{"one", "nothing can be kept for anybody", 1, Limits{}, 1, 0},
-		{"own instance limit", "without a total", 0, Limits{MaxInstanceCalls: 2}, 0, 2},
+		{"own instance limit", "without a total", 0, Limits{MaxInstanceCalls: 2}, defaultConcurrency, 2},
+		{"higher than the default", "an operator may raise it", 0, Limits{MaxConcurrency: 1000}, 1000, 750},
 		{"instance limit too high", "binds keep their place", 4, Limits{MaxInstanceCalls: 9}, 4, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
