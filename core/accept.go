@@ -146,33 +146,42 @@ func (b *Broker) admit(tx Tx, fx *effects, w *work, s *situation, cancel []*Oper
 	op.CreatedAt = after(op.CreatedAt, s)
 	op.Deadline = op.CreatedAt.Add(w.plan.Timeouts[op.Verb])
 	assign(op, s.unfinished)
+	others := s.unfinished
 	if err := b.supersede(tx, fx, op, s, cancel); err != nil {
 		return nil, err
 	}
 	if err := tx.PutDefinition(w.plan.Definition); err != nil {
 		return nil, err
 	}
-	if err := tx.InsertOperation(op); err != nil {
-		return nil, err
+	w.fresh, w.last = true, s.last
+	for _, other := range others {
+		if other.State.Unfinished() { // still, after supersede
+			w.unfinished = append(w.unfinished, other)
+		}
 	}
-	if err := step(tx, op, op.CreatedAt, StepAccepted, acceptedText(op), ""); err != nil {
-		return nil, err
-	}
-	var err error
-	if w.unfinished, err = tx.Unfinished(op.InstanceID); err != nil {
-		return nil, err
-	}
-	if op.Verb == VerbUnbind && !traces(w.bind) && !unfinishedBind(w) {
-		return nil, b.complete(tx, fx, w, Result{}) // never called: nothing to wait for
-	}
-	if !b.holds(op) {
-		return nil, step(tx, op, op.CreatedAt, StepQueued, "waits for the replica that runs the instance's operations", "")
-	}
-	if before := b.blockedBy(op, w.unfinished); before != nil {
-		return nil, step(tx, op, op.CreatedAt, StepQueued, "waits for the "+string(before.Verb)+" "+before.ID, "")
+	w.unfinished = append(w.unfinished, op)
+	before := b.blockedBy(op, w.unfinished)
+	switch {
+	case op.Verb == VerbUnbind && !traces(w.bind) && !unfinishedBind(w): // never called: nothing to wait for
+		if err := w.journal(tx); err != nil {
+			return nil, err
+		}
+		return nil, b.complete(tx, fx, w, Result{})
+	case !b.holds(op):
+		return nil, w.queue(tx, "waits for the replica that runs the instance's operations")
+	case before != nil:
+		return nil, w.queue(tx, "waits for the "+string(before.Verb)+" "+before.ID)
 	}
 	d, err := b.next(tx, fx, w, false)
 	return d.call, err
+}
+
+// queue journals an operation that has to wait.
+func (w *work) queue(tx Tx, why string) error {
+	if err := w.journal(tx); err != nil {
+		return err
+	}
+	return step(tx, w.op, w.op.CreatedAt, StepQueued, why, "")
 }
 
 // assign gives an operation the holder of the instance's other unfinished ones, so that one

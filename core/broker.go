@@ -84,6 +84,8 @@ type Broker struct {
 	cfg   Config
 	sched *scheduler
 	clock *clock
+	// declared is what plugins' schemas say, read once.
+	declared declared
 
 	ctx  context.Context // ends when Close begins, with the cause errShutdown
 	stop context.CancelCauseFunc

@@ -1,6 +1,9 @@
 package core
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // attempt is what one transaction of a job wrote, if its commit was done.
 type attempt struct {
@@ -33,9 +36,15 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 		mine, taken := false, false
 		err := b.commit(j.tenure.ctx, w, func(tx Tx, fx *effects) error {
 			mine, taken = false, false
-			op, err := found(tx.Operation(j.id))
-			if err != nil || op == nil {
+			unfinished, err := tx.Unfinished(j.instance)
+			if err != nil {
 				return err
+			}
+			op := operationOf(unfinished, j.id)
+			if op == nil { // it has finished, or was purged
+				if op, err = found(tx.Operation(j.id)); err != nil || op == nil {
+					return err
+				}
 			}
 			before := landed(attempts, op)
 			switch {
@@ -48,7 +57,7 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 				taken = true
 				return nil
 			}
-			work, err := b.load(tx, op)
+			work, err := b.load(tx, op, unfinished)
 			if err != nil || work == nil {
 				return err
 			}
@@ -73,6 +82,14 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 			return false
 		}
 	}
+}
+
+// operationOf gives the operation with that id, nil if it is not among them.
+func operationOf(list []*Operation, id string) *Operation {
+	if i := slices.IndexFunc(list, func(op *Operation) bool { return op.ID == id }); i >= 0 {
+		return list[i]
+	}
+	return nil
 }
 
 // landed gives the attempt that made the row what it is, nil if none did.

@@ -1,21 +1,14 @@
 package core
 
-import (
-	"bytes"
-	"encoding/json"
-	"slices"
-)
+import "slices"
 
 // knownSecrets lists what logs must not show when a plugin is called again for
 // something that exists: what earlier operations had to hide, and what the plugin's
 // schemas call secret in applied inputs and outputs. bind may be nil.
 func (b *Broker) knownSecrets(tx Tx, inst *Instance, bind *Binding) ([]string, error) {
-	desc, _ := b.cfg.Backends.Describe(inst.Backend)
-	list := append(writeOnlyStrings(desc.ProvisionInputs, inst.Applied.Inputs), writeOnlyStrings(desc.InstanceOutputs, inst.Applied.Outputs)...)
+	list := b.appliedSecrets(inst, bind)
 	filters := []OperationFilter{{InstanceID: inst.ID, Verb: VerbProvision, Limit: 1}, {InstanceID: inst.ID, Verb: VerbUpdate, Limit: 1}}
 	if bind != nil {
-		list = append(list, writeOnlyStrings(desc.BindInputs, bind.Applied.Inputs)...)
-		list = append(list, writeOnlyStrings(desc.BindingOutputs, bind.Applied.Outputs)...)
 		filters = append(filters, OperationFilter{InstanceID: inst.ID, BindingID: bind.ID, Verb: VerbBind, Limit: 1})
 	}
 	for _, f := range filters {
@@ -30,27 +23,51 @@ func (b *Broker) knownSecrets(tx Tx, inst *Instance, bind *Binding) ([]string, e
 	return tidy(list), nil
 }
 
+// appliedSecrets lists what the plugin's schemas call secret in applied inputs and outputs.
+func (b *Broker) appliedSecrets(inst *Instance, bind *Binding) []string {
+	desc, _ := b.cfg.Backends.Describe(inst.Backend)
+	list := append(b.declared.of(desc.ProvisionInputs).secrets(inst.Applied.Inputs), b.declared.of(desc.InstanceOutputs).secrets(inst.Applied.Outputs)...)
+	if bind != nil {
+		list = append(list, b.declared.of(desc.BindInputs).secrets(bind.Applied.Inputs)...)
+		list = append(list, b.declared.of(desc.BindingOutputs).secrets(bind.Applied.Outputs)...)
+	}
+	return list
+}
+
+// secretsBefore is knownSecrets for an operation that begins. An operation that began
+// has all that was known before it among its own secrets, so it is enough to look at the newest
+// one of the instance, and of the binding.
+func (b *Broker) secretsBefore(tx Tx, w *work) ([]string, error) {
+	if !w.fresh { // it stands in its own way
+		return b.knownSecrets(tx, w.inst, w.bind)
+	}
+	newest := []*Operation{w.last}
+	if w.bind != nil {
+		last, err := found(tx.LatestOperation(w.inst.ID, ""))
+		if err != nil {
+			return nil, err
+		}
+		newest = append(newest, last)
+	}
+	list := b.appliedSecrets(w.inst, w.bind)
+	for _, op := range newest {
+		if op != nil && op.Calls == 0 { // it never began
+			return b.knownSecrets(tx, w.inst, w.bind)
+		}
+		if op != nil {
+			list = append(list, op.Wanted.Secrets...)
+		}
+	}
+	return tidy(list), nil
+}
+
 // tidy sorts, and drops what is empty or there twice.
 func tidy(list []string) []string {
 	slices.Sort(list)
 	return slices.DeleteFunc(slices.Compact(list), func(s string) bool { return s == "" })
 }
 
-// writeOnlyStrings lists the strings of doc that stand under a property that the
-// JSON Schema marks "writeOnly": true.
-func writeOnlyStrings(schema, doc json.RawMessage) []string {
-	if len(doc) == 0 || !mayHaveSecrets(schema) {
-		return nil
-	}
-	return writeOnlyBelow(object(schema), object(doc))
-}
-
-// mayHaveSecrets is false for a schema without the word: most have none, and reading
-// schemas for every call is dear. With an escape the word may be spelt in another way.
-func mayHaveSecrets(schema json.RawMessage) bool {
-	return bytes.Contains(schema, []byte("writeOnly")) || bytes.ContainsRune(schema, '\\')
-}
-
+// writeOnlyBelow lists the strings of v that the schema marks "writeOnly": true.
 func writeOnlyBelow(schema map[string]any, v any) (list []string) {
 	if secret, _ := schema["writeOnly"].(bool); secret {
 		return stringsIn(v)

@@ -54,7 +54,11 @@ func (b *Broker) operate(ctx context.Context, by Caller, verb, operation string,
 		instance = op.InstanceID
 		var w *work
 		if op.State.Unfinished() {
-			if w, err = b.load(tx, op); err != nil {
+			unfinished, err := tx.Unfinished(op.InstanceID)
+			if err != nil {
+				return err
+			}
+			if w, err = b.load(tx, op, unfinished); err != nil {
 				return err
 			}
 		}

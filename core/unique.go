@@ -57,7 +57,7 @@ func uniqueValue(inputs map[string]any, pointer string) string {
 func (b *Broker) reserve(tx Tx, backend, instanceID string, inputs json.RawMessage) error {
 	desc, _ := b.cfg.Backends.Describe(backend)
 	m := object(inputs)
-	for _, pointer := range uniqueInputs(desc.ProvisionInputs) {
+	for _, pointer := range b.declared.of(desc.ProvisionInputs).unique {
 		value := uniqueValue(m, pointer)
 		if value == "" {
 			continue
@@ -80,7 +80,7 @@ func (b *Broker) reserve(tx Tx, backend, instanceID string, inputs json.RawMessa
 func (b *Broker) release(tx Tx, backend, instanceID string, keep json.RawMessage) error {
 	desc, _ := b.cfg.Backends.Describe(backend)
 	m := object(keep)
-	for _, pointer := range uniqueInputs(desc.ProvisionInputs) {
+	for _, pointer := range b.declared.of(desc.ProvisionInputs).unique {
 		var kept []string
 		if value := uniqueValue(m, pointer); value != "" {
 			kept = []string{value}

@@ -17,12 +17,29 @@ type work struct {
 	unpinned error
 	// unfinished are the operations of the instance, oldest first, op among them.
 	unfinished []*Operation
+	// fresh: op is being accepted and has no row yet; last is the one before it on the
+	// same thing, finished or not, nil if there was none.
+	fresh bool
+	last  *Operation
 }
 
-// load reads the work of an unfinished operation; nil if there is nothing to do for it
+// journal writes the operation; one that is being accepted gets its row only now, as
+// it will be, which saves writing it twice.
+func (w *work) journal(tx Tx) error {
+	if !w.fresh {
+		return tx.UpdateOperation(w.op)
+	}
+	w.fresh = false
+	if err := tx.InsertOperation(w.op); err != nil {
+		return err
+	}
+	return step(tx, w.op, w.op.CreatedAt, StepAccepted, acceptedText(w.op), "")
+}
+
+// load reads the work of an operation of the unfinished ones of its instance; nil if there is nothing to do for it
 // any more: an operator purged it.
-func (b *Broker) load(tx Tx, op *Operation) (w *work, err error) {
-	w = &work{op: op}
+func (b *Broker) load(tx Tx, op *Operation, unfinished []*Operation) (w *work, err error) {
+	w = &work{op: op, unfinished: unfinished}
 	if w.inst, err = found(tx.Instance(op.InstanceID)); err != nil || w.inst == nil {
 		return nil, err
 	}
@@ -30,9 +47,6 @@ func (b *Broker) load(tx Tx, op *Operation) (w *work, err error) {
 		if w.bind, err = found(tx.Binding(op.InstanceID, op.BindingID)); err != nil || w.bind == nil {
 			return nil, err
 		}
-	}
-	if w.unfinished, err = tx.Unfinished(op.InstanceID); err != nil {
-		return nil, err
 	}
 	if w.plan, err = b.pinned(tx, op.Definition); refusal(err) != nil {
 		w.unpinned, err = err, nil
@@ -110,7 +124,13 @@ func (b *Broker) next(tx Tx, fx *effects, w *work, again bool) (decision, error)
 		return decision{}, err
 	}
 	if call == nil {
-		return decision{}, b.complete(tx, fx, w, Result{})
+		if w.fresh {
+			err = w.journal(tx)
+		}
+		if err == nil {
+			err = b.complete(tx, fx, w, Result{})
+		}
+		return decision{}, err
 	}
 	return b.recordStart(tx, w, call, now, again)
 }
@@ -126,7 +146,7 @@ func (b *Broker) recordStart(tx Tx, w *work, call *Call, now time.Time, again bo
 	if op.StartedAt.IsZero() {
 		op.StartedAt = now
 	}
-	if err := tx.UpdateOperation(op); err != nil {
+	if err := w.journal(tx); err != nil {
 		return decision{}, err
 	}
 	text := string(call.Verb)
@@ -193,7 +213,7 @@ func traces(bind *Binding) bool { return bind.Applied.Inputs != nil || len(bind.
 func (b *Broker) begin(tx Tx, w *work, now time.Time) error {
 	op := w.op
 	op.Deadline = now.Add(w.plan.Timeouts[op.Verb])
-	known, err := b.knownSecrets(tx, w.inst, w.bind)
+	known, err := b.secretsBefore(tx, w)
 	if err != nil {
 		return err
 	}
