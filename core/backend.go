@@ -16,8 +16,8 @@ type Backends interface {
 	// Call makes one plugin call and returns when the plugin's call has returned or
 	// its process is dead: after that nothing of this call is running any more. It
 	// waits for a free slot within the backend's limits first. progress is called
-	// for each progress event, at most once a second, from one goroutine, never
-	// after Call returned.
+	// for progress events, at most once a second, one call at a time, never after
+	// Call returned.
 	//
 	// Errors are *Error with Backend set: CodeInvalid, CodeConflict, CodeNotFound,
 	// CodeUnavailable (the plugin could not be reached, died or asks for a retry),

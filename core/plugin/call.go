@@ -28,7 +28,7 @@ type call struct {
 	server *server
 	verb   string
 	ctx    context.Context
-	log    hclog.Logger
+	log    callLogger
 	hidden *mask
 
 	mu    sync.Mutex
@@ -42,6 +42,13 @@ func (s *server) newCall(verb, id string, out eventStream, keys ...any) (c *call
 	ctx, end := s.cancels.begin(out.Context(), id)
 	c.ctx, c.log = withLogger(ctx, s.sink, c.hidden, append(keys, logVerb, verb)...)
 	return c, end
+}
+
+// debug logs a line, if lines of this level are logged.
+func (c *call) debug(message string, args ...any) {
+	if c.server.sink.level <= hclog.Debug {
+		c.log().Debug(message, args...)
+	}
 }
 
 // maxText bounds texts for users, in bytes.
@@ -117,7 +124,7 @@ func (c *call) event(r Result, err error) (*pluginpb.Event, error) {
 	if err == nil {
 		var event *pluginpb.Event
 		if event, err = c.resultEvent(r); err == nil {
-			c.log.Debug("call ended", "pending", r.pending)
+			c.debug("call ended", "pending", r.pending)
 			return event, nil
 		}
 		err = Failed("The plugin gave a result that the broker cannot take.").WithCause(err)
@@ -127,11 +134,11 @@ func (c *call) event(r Result, err error) (*pluginpb.Event, error) {
 	}
 	var own *Error
 	if cause := c.ctx.Err(); cause != nil && !errors.As(err, &own) {
-		c.log.Debug("call was cancelled", "error", err.Error())
+		c.debug("call was cancelled", "error", err.Error())
 		return nil, status.FromContextError(cause).Err()
 	}
 	e := asError(err, c.verb)
-	c.log.Debug("call failed", "code", string(e.Code), "error", e.Error())
+	c.debug("call failed", "code", string(e.Code), "error", e.Error())
 	return &pluginpb.Event{Event: &pluginpb.Event_Error{Error: c.errorEvent(e)}}, nil
 }
 
@@ -199,11 +206,9 @@ func (c *call) outputs(value any) (json.RawMessage, error) {
 		return nil, err
 	}
 	raw = orEmptyObject(raw)
-	if against != nil {
-		c.hide(SecretValues(against.raw, raw)...)
-	}
+	c.hide(against.secrets(raw)...)
 	if found := against.validate(raw); len(found) > 0 {
-		c.log.Warn("the outputs do not satisfy the declared schema", "violations", describeViolations(found))
+		c.log().Warn("the outputs do not satisfy the declared schema", "violations", describeViolations(found))
 	}
 	return raw, nil
 }

@@ -124,7 +124,7 @@ func (s *server) Inspect(ctx context.Context, in *pluginpb.InspectRequest) (*plu
 		return nil, status.Error(codes.InvalidArgument, "the instance id is empty")
 	}
 	c := s.asked(ctx, verbInspect, logInstance, in.GetInstanceId())
-	c.hideApplied(s.description.ProvisionInputs, s.description.InstanceOutputs, in.GetApplied())
+	c.hideApplied(verbProvision, in.GetApplied())
 	var got Inspection
 	err := c.author(func() (err error) {
 		got, err = i.Inspect(c.ctx, &InspectRequest{InstanceID: in.GetInstanceId(), Applied: applied(in.GetApplied())})
@@ -221,7 +221,7 @@ func (c *call) status(err error) error {
 		return status.FromContextError(cause).Err()
 	}
 	e := asError(err, c.verb)
-	c.log.Debug("call failed", "code", string(e.Code), "error", e.Error())
+	c.debug("call failed", "code", string(e.Code), "error", e.Error())
 	s := status.New(statusCodes[e.Code], c.safe(e.Message))
 	if detailed, err := s.WithDetails(c.errorEvent(e)); err == nil {
 		s = detailed

@@ -28,18 +28,23 @@ type loggerKey struct{}
 // operation, appear in the broker's log, and have declared secrets masked. Outside
 // of a call it is hclog's default logger.
 func Logger(ctx context.Context) hclog.Logger {
-	if l, ok := ctx.Value(loggerKey{}).(hclog.Logger); ok {
-		return l
+	if l, ok := ctx.Value(loggerKey{}).(callLogger); ok {
+		return l()
 	}
 	return hclog.Default()
 }
 
-// withLogger makes the logger of one call and a context that carries it.
-func withLogger(ctx context.Context, base logSink, hidden *mask, keys ...any) (context.Context, hclog.Logger) {
-	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
-		keys = append(keys, logTrace, span.TraceID().String())
-	}
-	l := base.logger(hidden).With(keys...)
+// callLogger gives the logger of one call; most calls log nothing, so it is made when it is asked for.
+type callLogger func() hclog.Logger
+
+// withLogger gives the logger of one call and a context that carries it.
+func withLogger(ctx context.Context, base logSink, hidden *mask, keys ...any) (context.Context, callLogger) {
+	var l callLogger = sync.OnceValue(func() hclog.Logger {
+		if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+			keys = append(keys, logTrace, span.TraceID().String())
+		}
+		return base.logger(hidden).With(keys...)
+	})
 	return context.WithValue(ctx, loggerKey{}, l), l
 }
 

@@ -16,8 +16,8 @@ import (
 
 // schema is a declared JSON Schema; nil declares nothing, so that only an empty object fits.
 type schema struct {
-	raw      json.RawMessage
 	compiled *jsonschema.Schema
+	marks    SecretMarks
 }
 
 // compileSchema compiles raw, which may be empty. References to other documents are refused.
@@ -42,7 +42,15 @@ func compileSchema(name string, raw json.RawMessage) (*schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the schema of %s: %w", name, err)
 	}
-	return &schema{raw: raw, compiled: compiled}, nil
+	return &schema{compiled: compiled, marks: MarksOf(raw)}, nil
+}
+
+// secrets gives the values of a document that are marked as secret.
+func (s *schema) secrets(document json.RawMessage) []string {
+	if s == nil {
+		return nil
+	}
+	return s.marks.Values(document)
 }
 
 // noLoader refuses to load schemas from anywhere.
@@ -140,121 +148,4 @@ func describeViolations(found []Violation) string {
 		parts = append(parts, v.Pointer+": "+v.Message)
 	}
 	return strings.Join(parts, "; ")
-}
-
-// SecretValues gives the strings (and numbers, as text) of a JSON document that its
-// JSON Schema marks with "writeOnly": true, also inside of lists, objects,
-// alternatives and local references; nil if there are none or either is no JSON.
-func SecretValues(schema, document json.RawMessage) []string {
-	var s, d any
-	if json.Unmarshal(schema, &s) != nil || decodeNumbers(document, &d) != nil {
-		return nil
-	}
-	w := secretWalk{root: s}
-	w.walk(s, d, 0)
-	return w.found
-}
-
-func decodeNumbers(raw json.RawMessage, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	return dec.Decode(v)
-}
-
-type secretWalk struct {
-	root  any
-	found []string
-}
-
-// maxSchemaDepth ends the walk of a schema that refers to itself.
-const maxSchemaDepth = 64
-
-func (w *secretWalk) walk(schema, value any, depth int) {
-	s, ok := schema.(map[string]any)
-	if !ok || depth > maxSchemaDepth {
-		return
-	}
-	if secret, _ := s["writeOnly"].(bool); secret {
-		w.take(value)
-		return
-	}
-	if ref, ok := s["$ref"].(string); ok {
-		w.walk(w.resolve(ref), value, depth+1)
-	}
-	for _, key := range []string{"allOf", "anyOf", "oneOf"} {
-		list, _ := s[key].([]any)
-		for _, sub := range list {
-			w.walk(sub, value, depth+1)
-		}
-	}
-	for _, key := range []string{"if", "then", "else"} {
-		w.walk(s[key], value, depth+1)
-	}
-	switch v := value.(type) {
-	case map[string]any:
-		w.walkObject(s, v, depth)
-	case []any:
-		w.walkList(s, v, depth)
-	}
-}
-
-func (w *secretWalk) walkObject(s, object map[string]any, depth int) {
-	properties, _ := s["properties"].(map[string]any)
-	for key, v := range object {
-		if sub, ok := properties[key]; ok {
-			w.walk(sub, v, depth+1)
-			continue
-		}
-		w.walk(s["additionalProperties"], v, depth+1)
-	}
-}
-
-func (w *secretWalk) walkList(s map[string]any, list []any, depth int) {
-	prefix, _ := s["prefixItems"].([]any)
-	if tuple, ok := s["items"].([]any); ok { // until draft 2019-09
-		prefix = tuple
-	}
-	for i, v := range list {
-		if i < len(prefix) {
-			w.walk(prefix[i], v, depth+1)
-			continue
-		}
-		w.walk(s["items"], v, depth+1)
-	}
-}
-
-// take keeps every text below value.
-func (w *secretWalk) take(value any) {
-	switch v := value.(type) {
-	case string:
-		w.found = append(w.found, v)
-	case json.Number:
-		w.found = append(w.found, v.String())
-	case map[string]any:
-		for _, e := range v {
-			w.take(e)
-		}
-	case []any:
-		for _, e := range v {
-			w.take(e)
-		}
-	}
-}
-
-// resolve follows a local reference such as "#/$defs/key"; nil if there is no such place.
-func (w *secretWalk) resolve(ref string) any {
-	pointer, ok := strings.CutPrefix(ref, "#")
-	if !ok {
-		return nil
-	}
-	at := w.root
-	for _, token := range strings.Split(pointer, "/")[1:] {
-		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
-		object, ok := at.(map[string]any)
-		if !ok {
-			return nil
-		}
-		at = object[token]
-	}
-	return at
 }

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	hplugin "github.com/hashicorp/go-plugin"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 )
@@ -31,6 +29,14 @@ const (
 	// the methods have returned, and go-plugin's own streams never end, so that
 	// GracefulStop would wait for ever.
 	flushGrace = 250 * time.Millisecond
+)
+
+// What the plugin's gRPC server has: windows in bytes, and goroutines that wait for calls; calls beyond
+// that get goroutines of their own.
+const (
+	streamWindow     = 256 << 10
+	connectionWindow = 4 << 20
+	streamWorkers    = 16
 )
 
 // Serve serves a plugin until the broker ends it or goes away; main calls it and
@@ -84,11 +90,15 @@ type process struct {
 
 // newGRPCServer adds to go-plugin's options, which hold TLS.
 func (p *process) newGRPCServer(options []grpc.ServerOption) *grpc.Server {
-	propagator := propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 	options = append(options,
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
-		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithPropagators(propagator))),
+		grpc.StatsHandler(newTracing()),
+		// Fixed windows: gRPC's search for better ones costs a ping for most messages, and this is no network.
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
+		// Workers keep their stacks, which a goroutine for each call would have to grow.
+		grpc.NumStreamWorkers(streamWorkers),
 		// The broker may ping an idle process; a stopped broker is no reason to hang up.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)

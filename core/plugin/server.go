@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -277,11 +276,11 @@ func (s *server) checkObject(what string, raw json.RawMessage, against *schema) 
 }
 
 // recoverPanic turns a panic of the author's code into an error; the stack is for the log.
-func (s *server) recoverPanic(log hclog.Logger, err *error) {
+func (s *server) recoverPanic(log callLogger, err *error) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	log.Error("the plugin panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	log().Error("the plugin panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	*err = Failed("The plugin stopped working on this by mistake.").WithDetail("panic: %v", p)
 }

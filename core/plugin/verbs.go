@@ -51,9 +51,8 @@ func (s *server) instance(verb string, in *pluginpb.InstanceRequest, out eventSt
 	defer s.running.Done()
 	c, end := s.newCall(verb, in.GetCallId(), out, logInstance, in.GetInstanceId(), logOperation, in.GetOperationId())
 	defer end()
-	d := s.description
-	c.hide(SecretValues(d.ProvisionInputs, in.GetInputs())...)
-	c.hideApplied(d.ProvisionInputs, d.InstanceOutputs, in.GetApplied())
+	c.hide(s.inputs[verbProvision].secrets(in.GetInputs())...)
+	c.hideApplied(verbProvision, in.GetApplied())
 	return c.finish(c.run(in.GetInstanceId(), in.GetInputs(), in.GetSeed(), func() (Result, error) {
 		req, err := s.instanceRequest(c, in)
 		if err != nil {
@@ -73,10 +72,9 @@ func (s *server) binding(verb string, in *pluginpb.BindingRequest, out eventStre
 	}
 	c, end := s.newCall(verb, in.GetCallId(), out, logInstance, in.GetInstanceId(), logBinding, in.GetBindingId(), logOperation, in.GetOperationId())
 	defer end()
-	d := s.description
-	c.hide(SecretValues(d.BindInputs, in.GetInputs())...)
-	c.hideApplied(d.ProvisionInputs, d.InstanceOutputs, in.GetInstance())
-	c.hideApplied(d.BindInputs, d.BindingOutputs, in.GetApplied())
+	c.hide(s.inputs[verbBind].secrets(in.GetInputs())...)
+	c.hideApplied(verbProvision, in.GetInstance())
+	c.hideApplied(verbBind, in.GetApplied())
 	return c.finish(c.run(in.GetInstanceId(), in.GetInputs(), in.GetSeed(), func() (Result, error) {
 		req, err := s.bindingRequest(c, in)
 		if err != nil {
@@ -86,10 +84,10 @@ func (s *server) binding(verb string, in *pluginpb.BindingRequest, out eventStre
 	}))
 }
 
-// hideApplied keeps declared secrets of before out of logs and texts.
-func (c *call) hideApplied(inputs, outputs json.RawMessage, applied *pluginpb.Applied) {
-	c.hide(SecretValues(inputs, applied.GetInputs())...)
-	c.hide(SecretValues(outputs, applied.GetOutputs())...)
+// hideApplied keeps declared secrets of before, when verb was done, out of logs and texts.
+func (c *call) hideApplied(verb string, applied *pluginpb.Applied) {
+	c.hide(c.server.inputs[verb].secrets(applied.GetInputs())...)
+	c.hide(c.server.outputs[verb].secrets(applied.GetOutputs())...)
 }
 
 func (s *server) instanceRequest(c *call, in *pluginpb.InstanceRequest) (*InstanceRequest, error) {

@@ -162,8 +162,7 @@ func (b *backend) setState(s State, problem error, next time.Time) {
 
 // ready waits for a process that takes calls. Its error is CodeUnavailable, or CodeCancelled when ctx ends.
 func (b *backend) ready(ctx context.Context) (*process, error) {
-	patience := time.NewTimer(b.host.cfg.Timing.ReadyWait)
-	defer patience.Stop()
+	var patience *time.Timer // no call waits for a process that serves
 	for {
 		if b.host.lapsed() {
 			return nil, unavailable(0, lapsedWhy)
@@ -180,6 +179,10 @@ func (b *backend) ready(ctx context.Context) (*process, error) {
 		}
 		if cur == nil && !state.waiting() {
 			return nil, unavailable(after, fmt.Sprintf("backend %q is %s: %s", b.name, state, problem))
+		}
+		if patience == nil {
+			patience = time.NewTimer(b.host.cfg.Timing.ReadyWait)
+			defer patience.Stop()
 		}
 		select {
 		case <-changed:

@@ -112,7 +112,7 @@ func TestResults(t *testing.T) {
 	b.start()
 	t.Run("pending", func(t *testing.T) {
 		r, err := b.host.Call(context.Background(), call("test", do{Do: "pending", Text: "handle", Ms: 1500}), nil)
-		want := core.Result{Pending: &core.Pending{Handle: []byte("handle"), RetryAfter: 1500 * time.Millisecond, Text: "later"}}
+		want := core.Result{Pending: &core.Pending{Handle: []byte("handle"), RetryAfter: 1500 * time.Millisecond, Text: "later"}, Version: "1.0.0"}
 		if diff := cmp.Diff(want, r); diff != "" || err != nil {
 			t.Error(err, diff)
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/chandler-broker/chandler/core"
-	"github.com/chandler-broker/chandler/core/plugin"
 	pluginpb "github.com/chandler-broker/chandler/core/plugin/proto"
 )
 
@@ -20,14 +19,15 @@ func (h *Host) Inspect(ctx context.Context, call core.InspectCall) (core.Inspect
 		return core.Inspection{}, err
 	}
 	return onProcess(ctx, h, call.Backend, kindInstance, func(p *process) (core.Inspection, error) {
-		p.hide(core.Call{Instance: call.Applied, Secrets: call.Secrets})
+		held := p.hide(core.Call{Instance: call.Applied, Secrets: call.Secrets})
+		defer func() { p.masks.release(held) }()
 		answer, err := question(ctx, p, core.CapabilityInspect, func(ctx context.Context) (*pluginpb.InspectResponse, error) {
 			return p.rpc.Inspect(ctx, &pluginpb.InspectRequest{InstanceId: call.InstanceID, Applied: applied(call.Applied)})
 		})
 		if err != nil {
 			return core.Inspection{}, err
 		}
-		p.masks.add(plugin.SecretValues(p.desc.InstanceOutputs, answer.GetOutputs())...)
+		held = append(held, p.masks.hold(p.marks.instance.Values(answer.GetOutputs())...)...)
 		got, broke := inspection(answer)
 		if broke != nil {
 			return core.Inspection{}, p.masked(broke)
@@ -94,7 +94,8 @@ func question[T any](ctx context.Context, p *process, capability string, ask fun
 		return none, err
 	}
 	within := time.Duration(p.callTimeout.Load())
-	limited, end := context.WithTimeoutCause(ctx, within, fmt.Errorf("it gave no answer for %s", within))
+	traced, _ := withRPC(ctx)
+	limited, end := context.WithTimeoutCause(traced, within, fmt.Errorf("it gave no answer for %s", within))
 	defer end()
 	answer, err := ask(limited)
 	if err == nil {

@@ -69,6 +69,11 @@ func (s *slots) acquire(ctx context.Context, kind int) error {
 		s.mu.Unlock()
 		return errMoved
 	}
+	if len(s.queue[0])+len(s.queue[1]) == 0 && s.room(kind) {
+		s.running[kind]++
+		s.mu.Unlock()
+		return nil
+	}
 	w := &waiter{arrival: s.arrivals, granted: make(chan struct{})}
 	s.arrivals++
 	s.queue[kind] = append(s.queue[kind], w)

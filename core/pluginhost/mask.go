@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 const (
@@ -18,109 +18,198 @@ const (
 	// rememberedSecrets bounds the secrets of finished calls that are still masked, since a
 	// plugin may log late.
 	rememberedSecrets = 4096
+	// indexed is how many of a secret's first bytes it is found by, if it has as many.
+	indexed = 8
 )
 
-// masker replaces secrets in text. Safe for concurrent use.
+// masker replaces secrets in text: those of the configuration, of running calls and, for a
+// while, of finished ones. Safe for concurrent use.
 type masker struct {
-	mu      sync.RWMutex
-	ordered []string        // what is masked, longest first, so that no part of a longer one stays
-	recent  []string        // those of calls, oldest first; the configuration's stay for ever
-	known   map[string]bool // what is in ordered
+	mu     sync.RWMutex
+	known  map[string]*holding
+	recent []string // of finished calls, oldest first
+	// byStart are the lengths of the known secrets that begin with these shortestSecret or indexed bytes.
+	byStart map[string]lengths
+	all     lengths
+}
+
+// lengths says how many secrets have a length, the greatest length first.
+type lengths []struct{ length, n int }
+
+// change adds d to the number of secrets of a length.
+func (l lengths) change(length, d int) lengths {
+	at := 0
+	for at < len(l) && l[at].length > length {
+		at++
+	}
+	if at == len(l) || l[at].length != length {
+		l = slices.Insert(l, at, struct{ length, n int }{length, 0})
+	}
+	if l[at].n += d; l[at].n == 0 {
+		l = slices.Delete(l, at, at+1)
+	}
+	return l
+}
+
+// holding says who needs a secret masked.
+type holding struct {
+	calls  int  // that run; the configuration counts as one that never ends
+	recent bool // it is in recent
 }
 
 func newMasker(fixed []string) *masker {
-	m := &masker{known: map[string]bool{}}
-	for _, s := range fixed {
-		for _, spelling := range spellings(s) {
-			m.insert(spelling)
-		}
-	}
+	m := &masker{known: map[string]*holding{}, byStart: map[string]lengths{}}
+	m.hold(fixed...)
 	return m
 }
 
-// add makes the values masked from now on.
-func (m *masker) add(values ...string) {
+// add makes values masked from now on, as if a call that had them was over.
+func (m *masker) add(values ...string) { m.release(m.hold(values...)) }
+
+// hold makes values masked until what it gives is released, and for a while after.
+func (m *masker) hold(values ...string) (held []string) {
+	for _, v := range values {
+		held = appendSpellings(held, v)
+	}
+	m.holdSpelled(held)
+	return held
+}
+
+// holdSpelled is hold for what needs no other spelling.
+func (m *masker) holdSpelled(secrets []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, v := range values {
-		for _, s := range spellings(v) {
-			if m.insert(s) {
-				m.recent = append(m.recent, s)
-			}
+	for _, s := range secrets {
+		h := m.known[s]
+		if h == nil {
+			h = &holding{}
+			m.known[s] = h
+			m.index(s, 1)
+		}
+		h.calls++
+	}
+}
+
+// release ends what hold began.
+func (m *masker) release(held []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range held {
+		h := m.known[s]
+		if h.calls--; h.calls == 0 && !h.recent {
+			h.recent = true
+			m.recent = append(m.recent, s)
 		}
 	}
 	for len(m.recent) > rememberedSecrets {
-		m.remove(m.recent[0])
+		s := m.recent[0]
 		m.recent = m.recent[1:]
-	}
-}
-
-func (m *masker) insert(s string) bool {
-	if m.known[s] {
-		return false
-	}
-	m.known[s] = true
-	m.ordered = slices.Insert(m.ordered, m.place(s), s)
-	return true
-}
-
-func (m *masker) remove(s string) {
-	delete(m.known, s)
-	for i := m.place(s); i < len(m.ordered); i++ {
-		if m.ordered[i] == s {
-			m.ordered = slices.Delete(m.ordered, i, i+1)
-			return
+		h := m.known[s]
+		if h.recent = false; h.calls == 0 {
+			delete(m.known, s)
+			m.index(s, -1)
 		}
 	}
 }
 
-// place is the index of the first value that is not longer than s.
-func (m *masker) place(s string) int {
-	return sort.Search(len(m.ordered), func(i int) bool { return len(m.ordered[i]) <= len(s) })
+// start is what a secret is found by.
+func start(s string) string {
+	if len(s) < indexed {
+		return s[:shortestSecret]
+	}
+	return s[:indexed]
 }
 
-// mask gives text without the known secrets.
+// index adds a secret (d is 1) to what texts are looked up in, or takes it out (-1).
+func (m *masker) index(s string, d int) {
+	m.all = m.all.change(len(s), d)
+	key := start(s)
+	if l := m.byStart[key].change(len(s), d); len(l) > 0 {
+		m.byStart[key] = l
+	} else {
+		delete(m.byStart, key)
+	}
+}
+
+// mask gives text without the known secrets. Where they overlap, nothing of either stays.
 func (m *masker) mask(text string) string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	for _, s := range m.ordered {
-		text = strings.ReplaceAll(text, s, masked)
+	var out strings.Builder
+	kept, end := 0, 0 // text is copied up to kept; the secret that was found last ends at end
+	for i := range len(text) - shortestSecret + 1 {
+		length := m.longestAt(text[i:])
+		if length == 0 {
+			continue
+		}
+		if i >= end {
+			out.WriteString(text[kept:i])
+			out.WriteString(masked)
+		}
+		end = max(end, i+length)
+		kept = end
 	}
-	return text
+	if kept == 0 {
+		return text
+	}
+	out.WriteString(text[kept:])
+	return out.String()
+}
+
+// longestAt is the length of the longest secret with which text begins; 0 if there is none.
+func (m *masker) longestAt(text string) int {
+	if len(text) >= indexed {
+		if length := m.longestOf(m.byStart[text[:indexed]], text); length > 0 {
+			return length
+		}
+	}
+	return m.longestOf(m.byStart[text[:shortestSecret]], text)
+}
+
+func (m *masker) longestOf(l lengths, text string) int {
+	for _, of := range l {
+		if of.length <= len(text) && m.known[text[:of.length]] != nil {
+			return of.length
+		}
+	}
+	return 0
 }
 
 // longest is the length of the longest secret, in bytes.
 func (m *masker) longest() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if len(m.ordered) == 0 {
+	if len(m.all) == 0 {
 		return 0
 	}
-	return len(m.ordered[0])
+	return m.all[0].length
 }
 
-// spellings gives the ways in which a secret shows up in a log: itself, as a JSON
+// appendSpellings adds the ways in which a secret shows up in a log: itself, as a JSON
 // string, and each line of it, since logs are read by lines.
-func spellings(secret string) []string {
-	var out []string
-	add := func(s string) {
-		if len(s) >= shortestSecret {
-			out = append(out, s)
+func appendSpellings(to []string, secret string) []string {
+	if len(secret) >= shortestSecret {
+		to = append(to, secret)
+	}
+	if plain(secret) {
+		return to
+	}
+	if enc, err := json.Marshal(secret); err == nil && len(enc) >= shortestSecret+2 {
+		to = append(to, string(enc[1:len(enc)-1]))
+	}
+	for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if line = strings.TrimSpace(line); len(line) >= shortestSecret {
+			to = append(to, line)
 		}
 	}
-	add(secret)
-	if enc, err := json.Marshal(secret); err == nil {
-		if s := string(enc[1 : len(enc)-1]); s != secret {
-			add(s)
-		}
-	}
-	if strings.ContainsAny(secret, "\r\n") {
-		for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
-			add(strings.TrimSpace(line))
-		}
-	}
-	sort.Slice(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
-	return out
+	return to
+}
+
+// plain tells whether a text looks the same as a JSON string and has one line.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r >= utf8.RuneSelf || strings.ContainsRune(`"\<>&`, r)
+	})
 }
 
 // seedSpellings are the texts under which a seed may be logged.

@@ -21,9 +21,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"go.opentelemetry.io/otel/propagation"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -49,13 +46,14 @@ type process struct {
 	tmp        string // TMPDIR of the process, removed after its end
 	since      time.Time
 
-	desc core.Description
+	desc  core.Description
+	marks marksOf
 
 	callTimeout atomic.Int64 // Limits.CallTimeout
 	nextCall    atomic.Uint64
 	mu          sync.Mutex
-	calls       map[string]core.Call // running, by call id; without inputs
-	killed      string               // why the host killed it; "" if it did not
+	calls       map[string]*running // by call id
+	killed      string              // why the host killed it; "" if it did not
 }
 
 // startProcess starts a plugin and goes through handshake, Describe, Configure and Offerings. On
@@ -111,7 +109,7 @@ const (
 
 func (h *Host) newProcess(want target) *process {
 	secrets := slices.Concat(want.cfg.Secrets, slices.Collect(maps.Values(secretEnv(want.cfg.Env))))
-	p := &process{host: h, want: want, masks: newMasker(secrets), slots: newSlots(), connection: newConnection(), calls: map[string]core.Call{}, since: h.cfg.Now()}
+	p := &process{host: h, want: want, masks: newMasker(secrets), slots: newSlots(), connection: newConnection(), calls: map[string]*running{}, since: h.cfg.Now()}
 	p.log = h.cfg.Log.With("backend", want.cfg.Name, "plugin", want.cfg.Plugin)
 	p.out = newOutput(p.log, p.masks, p.soleCall)
 	mark := make([]byte, 16)
@@ -171,13 +169,7 @@ func (p *process) start(ctx context.Context) (err error) {
 			p.child.socketDir = socketDir
 			return p.child, nil
 		},
-		GRPCDialOptions: []grpc.DialOption{
-			grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithPropagators(
-				propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})),
-				otelgrpc.WithFilter(traced))),
-			grpc.WithStatsHandler(p.connection),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(plugin.MaxMessage)),
-		},
+		GRPCDialOptions: p.dialOptions(),
 	})
 	defer context.AfterFunc(ctx, func() { p.kill("it did not shake hands within " + t.Start.String()) })()
 	if err := p.handshake(); err != nil {
@@ -299,7 +291,8 @@ func (p *process) describe(ctx context.Context) error {
 
 func (p *process) setDescription(d core.Description) {
 	p.desc = d
-	p.masks.add(plugin.SecretValues(d.ConfigSchema, p.want.cfg.Config)...)
+	p.marks = newMarks(d)
+	p.masks.hold(plugin.SecretValues(d.ConfigSchema, p.want.cfg.Config)...)
 	p.setLimits(p.want.cfg.Limits)
 }
 
@@ -425,6 +418,7 @@ func (p *process) drain(ctx context.Context) {
 // watch asks for Health until the process ends; one that does not answer is killed, and
 // so is one whose connection broke: nobody could tell any more whether its calls have returned.
 func (p *process) watch() {
+	defer p.cutCalls()
 	t := p.host.cfg.Timing
 	tick := time.NewTicker(t.HealthInterval)
 	defer tick.Stop()
@@ -454,6 +448,21 @@ func (p *process) watch() {
 	}
 }
 
+// cutCalls ends the streams of calls after the process's end. What it sent before is still on the
+// way; only where something else holds its connection open do they not end by themselves.
+func (p *process) cutCalls() {
+	select {
+	case <-p.slots.idle:
+		return
+	case <-time.After(2 * time.Second):
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.calls {
+		r.end()
+	}
+}
+
 // soleCall names the operation for lines of a plugin that names none itself, if only one call runs.
 func (p *process) soleCall() []slog.Attr {
 	p.mu.Lock()
@@ -462,9 +471,9 @@ func (p *process) soleCall() []slog.Attr {
 		return nil
 	}
 	for _, c := range p.calls {
-		attrs := []slog.Attr{slog.String("operation_id", c.OperationID), slog.String("instance_id", c.InstanceID)}
-		if c.BindingID != "" {
-			attrs = append(attrs, slog.String("binding_id", c.BindingID))
+		attrs := []slog.Attr{slog.String("operation_id", c.call.OperationID), slog.String("instance_id", c.call.InstanceID)}
+		if c.call.BindingID != "" {
+			attrs = append(attrs, slog.String("binding_id", c.call.BindingID))
 		}
 		return attrs
 	}

@@ -2,23 +2,17 @@ package pluginhost_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/chandler-broker/chandler/core"
-	"github.com/chandler-broker/chandler/core/plugin"
 	"github.com/chandler-broker/chandler/core/pluginhost"
-	"github.com/chandler-broker/chandler/core/pluginhost/testdata/echo"
 )
 
 // installSDK installs the plugin that is made with the SDK.
@@ -102,54 +96,4 @@ func TestTheLifelineIsEnough(t *testing.T) {
 	signalled(t, broker.pid(), syscall.SIGKILL)
 	_ = broker.cmd.Wait()
 	until(t, "plugin and sleeper end", func() bool { return !alive(o.Pid) && !alive(o.Sleeper) })
-}
-
-// BenchmarkCall compares a plugin call with the same call in process; ratio is how
-// many times longer it takes.
-func BenchmarkCall(b *testing.B) {
-	bed := newBed(b)
-	installSDK(b, bed.dir)
-	bed.start()
-	c := call("sdk", do{Text: "hello"})
-	plugged := func() error {
-		_, err := bed.host.Call(context.Background(), c, nil)
-		return err
-	}
-	request := &plugin.InstanceRequest{InstanceID: "i-1", OperationID: "op-1", Inputs: plugin.JSON(string(c.Inputs)), Seed: c.Seed}
-	inProcess := func() error {
-		r, err := echo.Plugin{}.Provision(context.Background(), request)
-		if err == nil && r.IsPending() {
-			return fmt.Errorf("pending")
-		}
-		return err
-	}
-	for _, workers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("concurrency=%d", workers), func(b *testing.B) {
-			const calls = 20000
-			began := time.Now()
-			spread(b, workers, calls, inProcess)
-			base := float64(time.Since(began).Nanoseconds()) / calls
-			b.ResetTimer()
-			spread(b, workers, b.N, plugged)
-			b.ReportMetric(base, "inprocess-ns/op")
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/base, "ratio")
-		})
-	}
-}
-
-// spread makes n calls with that many workers.
-func spread(b *testing.B, workers, n int, call func() error) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				if err := call(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
 }

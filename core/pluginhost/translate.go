@@ -69,25 +69,35 @@ func description(r *pluginpb.DescribeResponse) (core.Description, error) {
 
 // checkCall refuses a call that breaks the contract's bounds before a plugin sees it.
 func checkCall(c core.Call) error {
-	docs := map[string]json.RawMessage{
-		"inputs": c.Inputs, "applied inputs of the instance": c.Instance.Inputs, "applied outputs of the instance": c.Instance.Outputs,
-		"applied inputs of the binding": c.Binding.Inputs, "applied outputs of the binding": c.Binding.Outputs,
+	for _, d := range [...]struct {
+		name string
+		raw  json.RawMessage
+	}{{"inputs", c.Inputs}, {"applied inputs of the instance", c.Instance.Inputs}, {"applied outputs of the instance", c.Instance.Outputs},
+		{"applied inputs of the binding", c.Binding.Inputs}, {"applied outputs of the binding", c.Binding.Outputs}} {
+		if err := checkDocument(d.name, d.raw); err != nil {
+			return err
+		}
 	}
 	for i, a := range c.Attempted {
-		docs[fmt.Sprintf("inputs of attempt %d", i+1)] = a.Inputs
-	}
-	for name, raw := range docs {
-		if len(raw) > MaxJSON {
-			return backendError(core.CodeInvalid, fmt.Sprintf("The %s have %d bytes; at most %d can be sent to the backend.", name, len(raw), MaxJSON), "")
-		}
-		if len(raw) > 0 && string(raw) != "null" {
-			if err := checkObject(raw); err != nil {
-				return backendError(core.CodeFailed, "The operation has data that the backend cannot take.", fmt.Sprintf("the %s %v", name, err))
-			}
+		if err := checkDocument(fmt.Sprintf("inputs of attempt %d", i+1), a.Inputs); err != nil {
+			return err
 		}
 	}
 	if len(c.Handle) > MaxJSON {
 		return backendError(core.CodeFailed, "The operation has data that the backend cannot take.", fmt.Sprintf("the handle has %d bytes", len(c.Handle)))
+	}
+	return nil
+}
+
+func checkDocument(name string, raw json.RawMessage) error {
+	if len(raw) > MaxJSON {
+		return backendError(core.CodeInvalid, fmt.Sprintf("The %s have %d bytes; at most %d can be sent to the backend.", name, len(raw), MaxJSON), "")
+	}
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	if err := checkObject(raw); err != nil {
+		return backendError(core.CodeFailed, "The operation has data that the backend cannot take.", fmt.Sprintf("the %s %v", name, err))
 	}
 	return nil
 }

@@ -149,22 +149,41 @@ func TestBreaker(t *testing.T) {
 
 func TestMasker(t *testing.T) {
 	m := newMasker([]string{"fixed", "ab"})
-	m.add("abc", "abcdef", `with "quotes"`, "line one\nline two")
+	m.add("abc", "abcdef", `with "quotes"`, "line one\nline two", "overlap", "lapping")
 	for _, c := range []struct{ in, want, why string }{
 		{"fixed and abcdef and abc", "••• and ••• and •••", "the longer one first, so that nothing of it stays"},
 		{`{"k":"with \"quotes\""}`, `{"k":"•••"}`, "as JSON writes it"},
 		{"line two", "•••", "each line of a secret of several"},
 		{"ab", "ab", "too short to be masked"},
+		{"an overlapping word", "an ••• word", "where secrets overlap, nothing of either stays"},
+		{"abcabcx", "••••••x", "side by side they are two"},
 	} {
 		if got := m.mask(c.in); got != c.want {
 			t.Errorf("%q → %q; want %q: %s", c.in, got, c.want, c.why)
 		}
 	}
+	running := m.hold("of a running call", "of both")
+	ended := m.hold("of both")
+	m.release(ended)
 	for i := range rememberedSecrets {
-		m.add(fmt.Sprintf("secret-%08d", i))
+		m.add(fmt.Sprintf("secret-%08d", i)) // all with the same beginning
 	}
-	if got := m.mask("fixed secret-00004095 abcdef"); got != "••• ••• abcdef" {
+	const text = "fixed, secret-00004095, abcdef, of a running call, of both"
+	if got := m.mask(text); got != "•••, •••, abcdef, •••, •••" {
 		t.Errorf("after many calls: %q", got)
+	}
+	m.release(running)
+	if got := m.mask(text); got != "•••, •••, abcdef, •••, •••" {
+		t.Errorf("a plugin may log late: %q", got)
+	}
+	for i := range rememberedSecrets {
+		m.add(fmt.Sprintf("a much longer secret-%08d", i))
+	}
+	if got := m.mask(text); got != "•••, secret-00004095, abcdef, of a running call, of both" {
+		t.Errorf("long after: %q", got)
+	}
+	if n := len(m.known); n != rememberedSecrets+1 || len(m.all) != 2 {
+		t.Errorf("%d secrets of %d lengths are kept", n, len(m.all))
 	}
 }
 
