@@ -42,7 +42,7 @@ func (b *Broker) pause(ctx context.Context, d time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+		return ctx.Err() == nil // both may be over, as with no pause at all
 	case <-ctx.Done():
 		return false
 	}
