@@ -59,20 +59,26 @@ func (l *hearer) take() []core.Hint {
 	return list
 }
 
-// listen calls heard for every hint until ctx ends.
-func (h *hearers) listen(ctx context.Context, heard func(core.Hint)) error {
+// open begins to gather hints for a listener, close ends it.
+func (h *hearers) open() *hearer {
 	l := &hearer{wake: make(chan struct{}, 1)}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.all == nil {
 		h.all = map[*hearer]struct{}{}
 	}
 	h.all[l] = struct{}{}
-	h.mu.Unlock()
-	defer func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.all, l)
-	}()
+	return l
+}
+
+func (h *hearers) close(l *hearer) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.all, l)
+}
+
+// hear calls heard for every hint until ctx ends.
+func (l *hearer) hear(ctx context.Context, heard func(core.Hint)) error {
 	for {
 		select {
 		case <-ctx.Done():

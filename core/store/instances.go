@@ -103,7 +103,7 @@ func (t *tx) Instances(f core.InstanceFilter) ([]*core.Instance, error) {
 	if err := t.lockAll(); err != nil {
 		return nil, err
 	}
-	query, args := listInstances(f)
+	query, args := t.s.page(f)
 	return t.instances("list instances", query, args...)
 }
 

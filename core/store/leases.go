@@ -171,12 +171,8 @@ func (t *tx) renewLease(r core.Replica, ttl time.Duration, known bool) (lost boo
 	return false, err
 }
 
-// leaseLives tells whether the holder has a lease that has not ended. The answer
-// holds until the transaction ends, but for the passing of time.
+// leaseLives tells whether the holder has a lease that has not ended.
 func (t *tx) leaseLives(holder string) (bool, error) {
-	if err := t.lock("lease", holder); err != nil {
-		return false, err
-	}
 	now, err := t.now()
 	if err != nil {
 		return false, err
@@ -191,7 +187,8 @@ func (t *tx) leaseLives(holder string) (bool, error) {
 
 // endedHolders gives whose operations may be taken: "" for free ones, and holders
 // without a live lease. It records of those that they have ended, so that neither
-// a late renewal nor a clock that is put back revives them.
+// a late renewal nor a clock that is put back revives them. One that is being
+// renewed at this moment is left for the next time.
 func (t *tx) endedHolders(self string) ([]string, error) {
 	all, err := t.strings("list holders", unfinishedHolders)
 	if err != nil {
@@ -208,6 +205,17 @@ func (t *tx) endedHolders(self string) ([]string, error) {
 				return nil, err
 			}
 			if live {
+				continue
+			}
+			if free, err := t.tryLock("lease", h); err != nil {
+				return nil, err
+			} else if !free {
+				continue
+			}
+			if live, err = t.leaseLives(h); err != nil {
+				return nil, err
+			}
+			if live { // it was renewed in between
 				continue
 			}
 			if _, err := t.exec("end lease", endLease, h); err != nil {

@@ -94,7 +94,7 @@ func (t *tx) InsertOperation(op *core.Operation) error {
 		return err
 	}
 	args := append([]any{op.ID, string(op.Verb), op.InstanceID, op.BindingID}, values...)
-	_, err = t.exec("insert operation", insertOperation, append(args, gone)...)
+	_, err = t.exec("insert operation", insertOperation, append(args, flag(gone))...)
 	return err
 }
 
@@ -111,7 +111,7 @@ func (t *tx) UpdateOperation(op *core.Operation) error {
 	if err != nil {
 		return err
 	}
-	n, err := t.exec("update operation", updateOperation, append(values, gone, op.ID)...)
+	n, err := t.exec("update operation", updateOperation, append(values, flag(gone), op.ID)...)
 	if err == nil && n == 0 {
 		return core.ErrNotFound
 	}
@@ -162,6 +162,14 @@ func (t *tx) changing(op *core.Operation, gone bool) ([]any, error) {
 		op.Detached, op.Reported, op.CancelledBy,
 		s.json("error", op.Error, op.Error != nil), s.json("left_behind", op.Left, len(op.Left) > 0), op.User, s.bytes("identity", op.Identity), op.RequestID, op.Trace,
 		op.Holder, op.Epoch, micros(op.CreatedAt), micros(op.StartedAt), micros(op.FinishedAt)}, s.err
+}
+
+// flag is how the column gone is stored; its indexes compare it with 1.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (t *tx) operation(what, query string, args ...any) (*core.Operation, error) {

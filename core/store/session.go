@@ -100,6 +100,9 @@ func (s *session) now() (int64, error) { return s.clock().UnixMicro(), nil }
 // failure implements conn.
 func (s *session) failure(what string, err error) error { return unavailable(what, err) }
 
+// page implements conn.
+func (s *session) page(f core.InstanceFilter) (string, []any) { return listInstances(f) }
+
 // serial implements conn: there is one writer.
 func (s *session) serial() bool { return true }
 

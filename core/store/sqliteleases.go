@@ -23,5 +23,7 @@ func (s *SQLite) Hint(hints ...core.Hint) { s.hearers.tell(hints...) }
 
 // Listen implements core.Leases.
 func (s *SQLite) Listen(ctx context.Context, heard func(core.Hint)) error {
-	return s.hearers.listen(ctx, heard)
+	l := s.hearers.open()
+	defer s.hearers.close(l)
+	return l.hear(ctx, heard)
 }

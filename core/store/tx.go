@@ -46,6 +46,9 @@ type conn interface {
 	now() (int64, error)
 	// lock keeps other Updates away as mode says, until the transaction ends.
 	lock(mode lockMode, key string) (bool, error)
+	// page builds the query for a page of instances: the one text in which the
+	// databases differ.
+	page(core.InstanceFilter) (query string, args []any)
 	// serial is true if Updates run one after the other anyway, so that locks mean nothing.
 	serial() bool
 }

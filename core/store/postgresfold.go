@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	foldEvery = 30 * time.Second
+	// foldFrom is how many changes of a count are worth a fold.
+	foldFrom = 500
+
+	// The locks keep replicas from folding at once; a writer waits for nobody.
+	foldUses = `WITH c AS (DELETE FROM uses_changes
+		WHERE pg_try_advisory_xact_lock(2, 1) AND (SELECT count(*) FROM uses_changes) > $1 RETURNING *)
+	INSERT INTO uses_changes SELECT service_id, plan_id, backend, definition, sum(instances)
+		FROM c GROUP BY service_id, plan_id, backend, definition HAVING sum(instances) <> 0`
+	foldCounts = `WITH c AS (DELETE FROM counts_changes
+		WHERE pg_try_advisory_xact_lock(2, 2) AND (SELECT count(*) FROM counts_changes) > $1 RETURNING *)
+	INSERT INTO counts_changes SELECT name, sum(n) FROM c GROUP BY name HAVING sum(n) <> 0`
+)
+
+// fold adds up what triggers have appended to the counts, until ctx ends.
+func (p *Postgres) fold(ctx context.Context) {
+	for pause(ctx, foldEvery) {
+		p.foldOnce(ctx)
+	}
+}
+
+func (p *Postgres) foldOnce(ctx context.Context) {
+	for _, text := range []string{foldUses, foldCounts} {
+		bound, cancel := context.WithTimeout(ctx, p.config.Timeout)
+		_, err := p.own.Exec(bound, text, foldFrom)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			p.config.Log.Debug("the counts are not folded now", "error", err)
+		}
+	}
+}
