@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -78,109 +76,6 @@ func New(cfg Config) (*Host, error) {
 	h.launcher = startLauncher()
 	h.guard = startGuard(cfg.Log, h.launcher)
 	return h, nil
-}
-
-// longestSocketDir leaves room for go-plugin's names within 100 bytes.
-const longestSocketDir = 61
-
-func (h *Host) makeDirs() error {
-	if h.cfg.Dir == "" || h.cfg.StateDir == "" {
-		return errors.New("plugin host: the plugin directory and the state directory must be set")
-	}
-	for _, dir := range []*string{&h.cfg.Dir, &h.cfg.StateDir, &h.cfg.SocketDir} {
-		if *dir == "" {
-			continue
-		}
-		abs, err := filepath.Abs(*dir)
-		if err != nil {
-			return err
-		}
-		*dir = abs
-	}
-	for _, sub := range []string{"", "bin", "data", "tmp", "good"} {
-		if err := os.MkdirAll(filepath.Join(h.cfg.StateDir, sub), 0o700); err != nil {
-			return fmt.Errorf("plugin host: state directory: %w", err)
-		}
-	}
-	lock, err := os.OpenFile(filepath.Join(h.cfg.StateDir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("plugin host: state directory: %w", err)
-	}
-	h.lock = lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("plugin host: the state directory %s is used by another process", h.cfg.StateDir)
-	}
-	return h.makeSocketDir()
-}
-
-func (h *Host) makeSocketDir() (err error) {
-	configured := h.cfg.SocketDir != ""
-	if !configured {
-		h.cfg.SocketDir = filepath.Join(h.cfg.StateDir, "s")
-	}
-	if len(h.cfg.SocketDir) > longestSocketDir {
-		if configured {
-			return fmt.Errorf("plugin host: the socket directory %s has %d bytes; at most %d are possible, since the paths of sockets are short",
-				h.cfg.SocketDir, len(h.cfg.SocketDir), longestSocketDir)
-		}
-		if h.cfg.SocketDir, err = h.temporarySocketDir(); err != nil {
-			return fmt.Errorf("plugin host: no socket directory was configured, the state directory's path is too long for sockets, and: %w", err)
-		}
-		h.ownSock = true
-	}
-	if err := os.MkdirAll(h.cfg.SocketDir, 0o700); err != nil {
-		return fmt.Errorf("plugin host: socket directory: %w", err)
-	}
-	probe, err := os.MkdirTemp(h.cfg.SocketDir, "probe-")
-	if err != nil {
-		return fmt.Errorf("plugin host: socket directory: %w", err)
-	}
-	_ = os.Remove(probe)
-	// What a killed broker left behind.
-	for _, pattern := range []string{filepath.Join(h.cfg.SocketDir, "plugin-dir*"), filepath.Join(h.tmpDir(), "*")} {
-		left, _ := filepath.Glob(pattern)
-		for _, path := range left {
-			_ = os.RemoveAll(path)
-		}
-	}
-	return nil
-}
-
-// temporarySocketDir makes one and removes its predecessor, which a killed broker
-// left behind: a file in the state directory, which is locked, remembers the path.
-func (h *Host) temporarySocketDir() (string, error) {
-	note := filepath.Join(h.cfg.StateDir, "sockets")
-	if old, err := os.ReadFile(note); err == nil && filepath.Dir(string(old)) == filepath.Clean(os.TempDir()) {
-		if info, err := os.Lstat(string(old)); err == nil && info.IsDir() && info.Mode().Perm() == 0o700 {
-			_ = os.RemoveAll(string(old)) // what cannot be removed does no harm
-		}
-	}
-	dir, err := os.MkdirTemp("", "chandler-")
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(note, []byte(dir), 0o600); err != nil {
-		_ = os.Remove(dir)
-		return "", err
-	}
-	return dir, nil
-}
-
-func (h *Host) removeDirs() {
-	if h.ownSock {
-		_ = os.RemoveAll(h.cfg.SocketDir)
-	}
-	if h.lock != nil {
-		_ = h.lock.Close()
-	}
-}
-
-func (h *Host) tmpDir() string { return filepath.Join(h.cfg.StateDir, "tmp") }
-
-// dataDir makes the directory that only this backend uses and that is kept.
-func (h *Host) dataDir(backend string) (string, error) {
-	dir := filepath.Join(h.cfg.StateDir, "data", backend)
-	return dir, os.MkdirAll(dir, 0o700)
 }
 
 // SetBackends replaces the list of configured backends: at start and whenever the
@@ -371,44 +266,4 @@ func (h *Host) retire(p *process) {
 		h.mu.Unlock()
 		h.cleanCopies()
 	})
-}
-
-// saveGood notes the digest of the last binary that served a backend.
-func (h *Host) saveGood(backend, digest string) error {
-	path := filepath.Join(h.cfg.StateDir, "good", backend)
-	if old, err := os.ReadFile(path); err == nil && string(old) == digest {
-		return nil
-	}
-	if err := os.WriteFile(path+".new", []byte(digest), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
-// goodDigest is what saveGood noted; "" if nothing.
-func (h *Host) goodDigest(backend string) string {
-	f, err := os.Open(filepath.Join(h.cfg.StateDir, "good", backend))
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, 100))
-	if err != nil || !digestRule.Match(raw) {
-		return ""
-	}
-	return string(raw)
-}
-
-// lastGood gives the binary that served the backend last, before this broker was started; nil if
-// there is none or its copy is gone.
-func (h *Host) lastGood(backend string, want target) *target {
-	digest := h.goodDigest(backend)
-	if digest == "" {
-		return nil
-	}
-	bin := h.bins.kept(want.cfg.Plugin, digest)
-	if bin == nil {
-		return nil
-	}
-	return &target{cfg: want.cfg, implicit: want.implicit, bin: bin}
 }

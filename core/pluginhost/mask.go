@@ -1,7 +1,6 @@
 package pluginhost
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -218,15 +217,4 @@ func seedSpellings(seed []byte) []string {
 		return nil
 	}
 	return []string{hex.EncodeToString(seed), base64.StdEncoding.EncodeToString(seed)}
-}
-
-// cleanLine makes a line of a plugin fit for a log record: valid UTF-8, no control characters.
-func cleanLine(b []byte) string {
-	b = bytes.ToValidUTF8(bytes.TrimRight(b, "\r\n"), []byte("\uFFFD"))
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, string(b))
 }

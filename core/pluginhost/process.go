@@ -4,28 +4,20 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
-	"github.com/hashicorp/go-plugin/runner"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/chandler-broker/chandler/core"
-	"github.com/chandler-broker/chandler/core/plugin"
 	pluginpb "github.com/chandler-broker/chandler/core/plugin/proto"
 )
 
@@ -94,6 +86,7 @@ type startError struct {
 }
 
 func (e *startError) Error() string { return e.err.Error() }
+
 func (e *startError) Unwrap() error { return e.err }
 
 // startKind tells causes apart that need different answers.
@@ -124,137 +117,6 @@ func (h *Host) newProcess(want target) *process {
 	return p
 }
 
-// secretEnv are the variables whose names say that they hold secrets.
-func secretEnv(env map[string]string) map[string]string {
-	out := map[string]string{}
-	for name, value := range env {
-		upper := strings.ToUpper(name)
-		for _, word := range []string{"SECRET", "PASSWORD", "TOKEN", "KEY", "CREDENTIAL"} {
-			if strings.Contains(upper, word) {
-				out[name] = value
-			}
-		}
-	}
-	return out
-}
-
-// start executes the copy and goes through go-plugin's handshake.
-func (p *process) start(ctx context.Context) (err error) {
-	t := p.host.cfg.Timing
-	ctx, cancel := context.WithTimeout(ctx, t.Start)
-	defer cancel()
-	data, err := p.host.dataDir(p.want.cfg.Name)
-	if err == nil {
-		p.tmp, err = os.MkdirTemp(p.host.tmpDir(), "")
-	}
-	if err != nil {
-		p.out.close()
-		return p.crashed("its directories could not be made: %v", err)
-	}
-	p.child.dir = data
-	p.child.env = p.environment(data)
-	p.client = goplugin.NewClient(&goplugin.ClientConfig{
-		HandshakeConfig:  plugin.Handshake,
-		VersionedPlugins: plugin.PluginSets(),
-		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         p.child.mtls,
-		SkipHostEnv:      true,
-		StartTimeout:     t.Start,
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.host.cfg.SocketDir},
-		SyncStdout:       &lineWriter{out: p.out, stream: streamStdout},
-		SyncStderr:       &lineWriter{out: p.out, stream: streamStderr},
-		Logger:           hclog.NewNullLogger(),
-		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
-			p.child.env = append(p.child.env, cmd.Env...)
-			p.child.socketDir = socketDir
-			return p.child, nil
-		},
-		GRPCDialOptions: p.dialOptions(),
-	})
-	defer context.AfterFunc(ctx, func() { p.kill("it did not shake hands within " + t.Start.String()) })()
-	if err := p.handshake(); err != nil {
-		p.stop()
-		return p.startFailed(err)
-	}
-	p.watching.Go(p.watch)
-	p.log = p.log.With("pid", p.child.Pid())
-	p.log.Info("plugin process started", "digest", p.want.bin.digest)
-	return nil
-}
-
-func (p *process) handshake() error {
-	if _, err := p.client.Start(); err != nil {
-		return err
-	}
-	protocol, err := p.client.Client()
-	if err != nil {
-		return err
-	}
-	raw, err := protocol.Dispense(plugin.ServiceName)
-	if err != nil {
-		return err
-	}
-	rpc, ok := raw.(pluginpb.PluginClient)
-	if !ok {
-		return errors.New("go-plugin gave no plugin client")
-	}
-	p.rpc = rpc
-	return nil
-}
-
-// environment is all that the plugin sees; go-plugin adds its handshake's variables.
-func (p *process) environment(data string) []string {
-	env := map[string]string{
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"LANG": "C.UTF-8", "HOME": data, "TMPDIR": p.tmp,
-	}
-	if tz, ok := os.LookupEnv("TZ"); ok {
-		env["TZ"] = tz
-	}
-	if !p.log.Enabled(context.Background(), slog.LevelDebug) {
-		env[plugin.LogLevelEnv] = "info"
-	}
-	maps.Copy(env, p.want.cfg.Env)
-	env[markEnv] = p.child.mark
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		out = append(out, name+"="+env[name])
-	}
-	return out
-}
-
-// startFailed explains why there was no handshake; the process is over already.
-func (p *process) startFailed(err error) error {
-	if p.child.Pid() == 0 {
-		return p.crashed("could not be executed: %v%s", p.child.err, executionHint(p.child.err))
-	}
-	if why := p.killedWhy(); why != "" {
-		return p.crashed("was killed, since %s", why)
-	}
-	if !p.child.killedByHost() {
-		return p.crashed("%s before the handshake", p.child.ending())
-	}
-	return p.crashed("failed the handshake: %s", strings.TrimSpace(firstLine(err.Error())))
-}
-
-// executionHint says what to look for when the kernel refuses to execute.
-func executionHint(err error) string {
-	switch {
-	case errors.Is(err, syscall.EACCES):
-		return " (is the state directory mounted noexec?)"
-	case errors.Is(err, syscall.ENOEXEC):
-		return " (it is not made for this machine, or a script without its first line #!)"
-	case errors.Is(err, syscall.ENOENT):
-		return " (its interpreter or dynamic loader is not here)"
-	}
-	return ""
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
-}
-
 // crashed makes a startError that ends with the last stderr lines.
 func (p *process) crashed(format string, args ...any) *startError {
 	return &startError{kind: kindCrashed, err: fmt.Errorf("plugin %s "+format+"%s",
@@ -268,95 +130,6 @@ func (p *process) lastWords() string {
 		return "; it wrote nothing to stderr"
 	}
 	return "; its last words on stderr:\n  " + strings.Join(lines, "\n  ")
-}
-
-// describe asks the plugin what it is.
-func (p *process) describe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.host.cfg.Timing.Describe)
-	defer cancel()
-	answer, err := p.rpc.Describe(ctx, &pluginpb.DescribeRequest{BrokerVersion: p.host.cfg.BrokerVersion})
-	if err != nil {
-		return p.rpcFailed(ctx, "Describe", err)
-	}
-	d, err := description(answer)
-	if err != nil {
-		return p.crashed("describes itself wrongly: %v", err)
-	}
-	if d.Plugin != p.want.cfg.Plugin {
-		p.log.Warn("the plugin gives itself another name than its file has", "name", d.Plugin)
-	}
-	p.setDescription(d)
-	return nil
-}
-
-func (p *process) setDescription(d core.Description) {
-	p.desc = d
-	p.marks = newMarks(d)
-	p.masks.hold(plugin.SecretValues(d.ConfigSchema, p.want.cfg.Config)...)
-	p.setLimits(p.want.cfg.Limits)
-}
-
-// configure hands over the backend's configuration.
-func (p *process) configure(ctx context.Context) error {
-	cfg := p.want.cfg
-	if p.want.implicit && p.desc.RequiresConfiguration {
-		return &startError{kind: kindUnconfigured, desc: &p.desc,
-			err: fmt.Errorf("plugin %s needs a configuration: list a backend that uses it", Prefix+cfg.Plugin)}
-	}
-	wrong, err := plugin.Violations(p.desc.ConfigSchema, cfg.Config)
-	if err != nil {
-		return p.crashed("describes itself wrongly: config_schema: %v", err)
-	}
-	if len(wrong) > 0 {
-		var texts []string
-		for _, v := range wrong {
-			texts = append(texts, fmt.Sprintf("%q: %s", v.Pointer, v.Message))
-		}
-		return &startError{kind: kindInvalid, desc: &p.desc, err: fmt.Errorf("the configuration of backend %q is wrong: %s",
-			cfg.Name, p.masks.mask(strings.Join(texts, "; ")))}
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.host.cfg.Timing.Configure)
-	defer cancel()
-	answer, err := p.rpc.Configure(ctx, &pluginpb.ConfigureRequest{Backend: cfg.Name, Config: cfg.Config, DataDirectory: p.child.dir})
-	switch s := status.Convert(err); {
-	case err == nil:
-		if answer.Isolated != nil {
-			p.desc.Isolated = *answer.Isolated
-		}
-		return nil
-	case s.Code() == codes.InvalidArgument:
-		return &startError{kind: kindInvalid, desc: &p.desc,
-			err: fmt.Errorf("the configuration of backend %q is wrong: %s", cfg.Name, p.masks.mask(s.Message()))}
-	case s.Code() == codes.Unavailable && ctx.Err() == nil && !p.gone(settle):
-		return &startError{kind: kindUnavailable, desc: &p.desc,
-			err: fmt.Errorf("backend %q cannot be reached: %s", cfg.Name, p.masks.mask(s.Message()))}
-	}
-	failed := p.rpcFailed(ctx, "Configure", err)
-	failed.desc = &p.desc
-	return failed
-}
-
-// rpcFailed explains the failure of Describe or Configure.
-func (p *process) rpcFailed(ctx context.Context, name string, err error) *startError {
-	switch {
-	case p.gone(settle):
-		return p.crashed("%s during %s", p.death(), name)
-	case ctx.Err() != nil:
-		return p.crashed("did not answer %s in time", name)
-	}
-	return p.crashed("answered %s with %s", name, p.masks.mask(status.Convert(err).Message()))
-}
-
-// gone waits a moment and tells whether the process has ended.
-func (p *process) gone(wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-p.child.exited:
-		return true
-	case <-timer.C:
-		return false
-	}
 }
 
 // death says how the process ended and, if the host did it, why; to be called after the end.
@@ -413,54 +186,6 @@ func (p *process) drain(ctx context.Context) {
 		p.kill("the broker is shutting down")
 	}
 	p.stop()
-}
-
-// watch asks for Health until the process ends; one that does not answer is killed, and
-// so is one whose connection broke: nobody could tell any more whether its calls have returned.
-func (p *process) watch() {
-	defer p.cutCalls()
-	t := p.host.cfg.Timing
-	tick := time.NewTicker(t.HealthInterval)
-	defer tick.Stop()
-	for failures := 0; ; {
-		select {
-		case <-p.child.exited:
-			return
-		case <-p.connection.lost:
-			p.slots.close()
-			if !p.gone(time.Second) && !p.connection.closing.Load() {
-				p.kill("its connection broke")
-			}
-			<-p.child.exited
-			return
-		case <-tick.C:
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), t.HealthTimeout)
-		_, err := p.rpc.Health(ctx, &pluginpb.HealthRequest{})
-		cancel()
-		if err == nil || status.Code(err) == codes.Unimplemented {
-			failures = 0
-			continue
-		}
-		if failures++; failures >= t.HealthFailures {
-			p.kill(fmt.Sprintf("it did not answer Health %d times in a row", failures))
-		}
-	}
-}
-
-// cutCalls ends the streams of calls after the process's end. What it sent before is still on the
-// way; only where something else holds its connection open do they not end by themselves.
-func (p *process) cutCalls() {
-	select {
-	case <-p.slots.idle:
-		return
-	case <-time.After(2 * time.Second):
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range p.calls {
-		r.end()
-	}
 }
 
 // soleCall names the operation for lines of a plugin that names none itself, if only one call runs.
