@@ -37,6 +37,9 @@ func (t *tx) PutDefinition(d core.Definition) error {
 	if !errors.Is(err, core.ErrNotFound) {
 		return err
 	}
+	if err := t.lock("definition", d.Digest); err != nil {
+		return err
+	}
 	_, err = t.exec("put definition", insertDefinition, d.Digest, raw(d.Blob))
 	return err
 }

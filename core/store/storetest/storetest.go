@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, options ...Option) {
 	}
 	t.Run("transactions", c.transactions)
 	t.Run("concurrency", c.concurrency)
+	t.Run("isolation", c.isolation)
 	t.Run("round trip", c.roundTrip)
 	t.Run("instances", c.instances)
 	t.Run("bindings", c.bindings)
