@@ -145,8 +145,8 @@ func (a *app) startBroker(ctx context.Context) error {
 		Catalog: a.catalog, Store: a.store, Backends: a.host, Log: a.log, Observe: a.metrics, Trace: a.tracing.tracer(),
 		FastAnswer: time.Duration(t.FastAnswer), SyncBudget: time.Duration(t.SyncBudget), PollInterval: time.Duration(t.PollInterval),
 		BackoffMin: time.Duration(t.BackoffMin), BackoffMax: time.Duration(t.BackoffMax), KeepTombstones: time.Duration(t.KeepTombstones),
-		MaxUnfinished: a.cfg.Limits.MaxUnfinished,
-		Leases:        a.leases, ReplicaName: a.name, Version: version(), OnDocument: a.documentChanged,
+		MaxUnfinished: a.cfg.Limits.MaxUnfinished, MaxUnfinishedPerBackend: a.cfg.Limits.MaxUnfinishedPerBackend, MaxUnfinishedPerUser: a.cfg.Limits.MaxUnfinishedPerUser, Keys: a.keys.Revision,
+		Leases: a.leases, ReplicaName: a.name, Version: version(), OnDocument: a.documentChanged,
 	})
 	if err != nil {
 		return err

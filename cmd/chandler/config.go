@@ -16,6 +16,8 @@ type Config struct {
 	// State is the directory of everything that must survive: the SQLite file, the
 	// private copies of plugins, the backends' data directories.
 	State string `yaml:"state"`
+	// Store says where instances, bindings and the journal are.
+	Store StoreConfig `yaml:"store"`
 	// Catalog and Templates are directories.
 	Catalog   string        `yaml:"catalog"`
 	Templates string        `yaml:"templates"`
@@ -26,6 +28,8 @@ type Config struct {
 	Timing   TimingConfig             `yaml:"timing"`
 	Limits   LimitsConfig             `yaml:"limits"`
 	Log      LogConfig                `yaml:"log"`
+	// Encryption of the store; without a master key serve refuses to start, unless it is disabled.
+	Encryption EncryptionConfig `yaml:"encryption"`
 	// Prefixes are further URL prefixes under which OSB is served, such as "/cf1".
 	Prefixes []string `yaml:"prefixes"`
 
@@ -99,8 +103,16 @@ type TimingConfig struct {
 
 // LimitsConfig bounds what the broker takes in.
 type LimitsConfig struct {
-	BodyBytes     int64 `yaml:"bodyBytes"`
-	MaxUnfinished int   `yaml:"maxUnfinished"`
+	BodyBytes int64 `yaml:"bodyBytes"`
+	// BodiesBytes bounds all request bodies that are held at once.
+	BodiesBytes        int64 `yaml:"bodiesBytes"`
+	MaxConnections     int   `yaml:"maxConnections"`
+	MaxRequests        int   `yaml:"maxRequests"`
+	MaxRequestsPerUser int   `yaml:"maxRequestsPerUser"`
+	// MaxUnfinished bounds the unfinished operations, in total, of a backend and of a user.
+	MaxUnfinished           int `yaml:"maxUnfinished"`
+	MaxUnfinishedPerBackend int `yaml:"maxUnfinishedPerBackend"`
+	MaxUnfinishedPerUser    int `yaml:"maxUnfinishedPerUser"`
 }
 
 // LogConfig says what is logged and how: level debug|info|warn|error, format json|text.
@@ -130,6 +142,7 @@ func defaultConfig() Config {
 	return Config{
 		Listen:    "127.0.0.1:8080",
 		State:     "./state",
+		Store:     StoreConfig{Driver: driverSQLite},
 		Catalog:   "./catalog",
 		Templates: "./templates",
 		Plugins:   PluginsConfig{Directory: "./bin"},

@@ -24,7 +24,10 @@ func (c *Config) check() error {
 	if c.TLS.ClientCA != "" && c.TLS.Certificate == "" {
 		add("tls.clientCA: needs tls.certificate and tls.key")
 	}
+	c.Store.check(add)
 	c.checkUsers(add)
+	c.Limits.check(add)
+	c.Encryption.check(add)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -65,6 +68,17 @@ func (c *Config) checkUsers(add func(format string, args ...any)) {
 		case "", "platform", "operator", "metrics":
 		default:
 			add("users[%d].role: %q is not platform, operator or metrics", i, u.Role)
+		}
+	}
+}
+
+// check refuses limits that would let nothing in; zero means the default.
+func (l LimitsConfig) check(add func(format string, args ...any)) {
+	for name, n := range map[string]int64{"bodyBytes": l.BodyBytes, "bodiesBytes": l.BodiesBytes, "maxConnections": int64(l.MaxConnections),
+		"maxRequests": int64(l.MaxRequests), "maxRequestsPerUser": int64(l.MaxRequestsPerUser), "maxUnfinished": int64(l.MaxUnfinished),
+		"maxUnfinishedPerBackend": int64(l.MaxUnfinishedPerBackend), "maxUnfinishedPerUser": int64(l.MaxUnfinishedPerUser)} {
+		if n < 0 {
+			add("limits.%s: %d is negative", name, n)
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // settings are the scalar keys that the environment and flags can set too: flag,
-// environment variable and where the value goes.
+// environment variable and where the value goes. What may hold a password has no
+// flag: anybody on the machine can read a command's arguments.
 var settings = []struct {
 	flag, env, usage string
 	field            func(*Config) *string
@@ -24,6 +25,10 @@ var settings = []struct {
 		field: func(c *Config) *string { return &c.Listen }},
 	{flag: "state", env: "CHANDLER_STATE", usage: "directory of the store, plugin copies and backend data",
 		field: func(c *Config) *string { return &c.State }, directory: true},
+	{flag: "store", env: "CHANDLER_STORE", usage: "sqlite, or postgres for several brokers over one database",
+		field: func(c *Config) *string { return &c.Store.Driver }, values: []string{driverSQLite, driverPostgres}},
+	{env: "CHANDLER_STORE_DSN", usage: "connection string of PostgreSQL",
+		field: func(c *Config) *string { return &c.Store.DSN }},
 	{flag: "catalog", env: "CHANDLER_CATALOG", usage: "directory of service definitions",
 		field: func(c *Config) *string { return &c.Catalog }, directory: true},
 	{flag: "templates", env: "CHANDLER_TEMPLATES", usage: "directory of credential templates",

@@ -78,6 +78,9 @@ func TestConfigRefused(t *testing.T) {
 		"role":               {"a mistyped operator would be a platform", "users: [{name: a, tokens: [x], role: admin}]", "is not platform, operator or metrics"},
 		"two documents":      {"the second would be lost", "listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:2", "more than one YAML document"},
 		"certificate names":  {"nobody could show one", "users: [{name: a, certificates: ['cn:x']}]", "need tls.clientCA"},
+		"driver":             {"a misspelt one must not fall back to SQLite", "store: {driver: postgresql, dsn: x}", "did you mean postgres?"},
+		"no database":        {"libpq's defaults would lead anywhere", "store: {driver: postgres}", "store.dsn: is missing"},
+		"database unused":    {"the broker would silently be alone", "store: {dsn: 'postgres://db/x'}", "is for store.driver postgres only"},
 		"half a certificate": {"would serve plain HTTP unexpectedly", "tls: {certificate: x}", "belong together"},
 		"several at once":    {"all problems are reported in one run", "log: {level: loud, format: xml}", "log.format"},
 	} {
@@ -116,7 +119,11 @@ func TestConfigurationReference(t *testing.T) {
 		t.Errorf("keys of the code (-) and of the document (+):\n%s", diff)
 	}
 	for _, s := range settings {
-		if !strings.Contains(doc, "`--"+s.flag+"` | `"+s.env+"`") {
+		flag := ""
+		if s.flag != "" {
+			flag = "`--" + s.flag + "` "
+		}
+		if !strings.Contains(doc, "| "+flag+"| `"+s.env+"`") {
 			t.Errorf("docs/configuration.md lacks --%s and %s", s.flag, s.env)
 		}
 	}

@@ -53,7 +53,7 @@ func (a *app) listen(ctx context.Context) error {
 	}
 	e.serve(a.starting())
 	e.server = osbapi.Server(osbapi.ServerConfig{Addr: a.cfg.Listen, Handler: e, TLS: outer, Log: a.log,
-		SyncBudget: time.Duration(a.cfg.Timing.SyncBudget)})
+		SyncBudget: time.Duration(a.cfg.Timing.SyncBudget), MaxConnections: a.cfg.Limits.MaxConnections})
 	if e.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -83,10 +83,14 @@ func (a *app) serveRequests(context.Context) error {
 func (a *app) handler() (http.Handler, error) {
 	c := osbapi.Config{
 		Broker: a.broker, Anonymous: len(a.cfg.Users) == 0, Log: a.log, MaxBody: a.cfg.Limits.BodyBytes,
+		MaxBodies: a.cfg.Limits.BodiesBytes, MaxRequests: a.cfg.Limits.MaxRequests, MaxRequestsPerUser: a.cfg.Limits.MaxRequestsPerUser,
 		PollAfter: time.Duration(a.cfg.Timing.PollInterval), Ready: a.ready, Metrics: a.metrics.handler(),
 		CatalogAdmin: catalogAdmin{a}, BackendsAdmin: backendsAdmin{a.host},
 		ConfigurationProblem: a.configurationProblem,
 		Version:              osbapi.Version{Version: version(), Go: runtime.Version()}, Observe: a.metrics.request,
+	}
+	if a.keyring != nil {
+		c.KeysAdmin = a.keys
 	}
 	for _, p := range a.cfg.Prefixes {
 		c.Prefixes = append(c.Prefixes, osbapi.Prefix{Path: p})

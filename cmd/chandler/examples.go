@@ -41,6 +41,20 @@ var examples = map[string][]string{
 		"chandler plugin inventory gluster-s3",
 		"chandler plugin inventory gluster-s3 -o json",
 	},
+	"chandler keys create": {
+		"chandler keys create /etc/chandler/master.key",
+		"chandler keys create",
+	},
+	"chandler keys status": {
+		"chandler keys status -o json",
+	},
+	"chandler keys rotate": {
+		"chandler keys rotate",
+		"chandler keys rotate --master",
+	},
+	"chandler keys rewrap": {
+		"chandler keys rewrap",
+	},
 	"chandler instance inspect": {
 		"chandler instance inspect 7b1c",
 	},

@@ -138,11 +138,31 @@ func (a answer) decode(v any) error {
 
 // call sends one request; body nil sends none. It fails only if no answer came.
 func (k *connection) call(ctx context.Context, method, path string, query url.Values, body any) (answer, error) {
+	resp, err := k.send(ctx, k.http, method, path, query, body)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return answer{}, fmt.Errorf("read the broker's answer: %w", err)
+	}
+	return answer{Status: resp.StatusCode, Header: resp.Header, Raw: raw}, nil
+}
+
+// stream is call for an answer that takes as long as ctx lasts; the caller reads and closes it.
+func (k *connection) stream(ctx context.Context, method, path string) (*http.Response, error) {
+	endless := *k.http
+	endless.Timeout = 0
+	return k.send(ctx, &endless, method, path, nil, nil)
+}
+
+func (k *connection) send(ctx context.Context, client *http.Client, method, path string, query url.Values, body any) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
 		if err != nil {
-			return answer{}, fmt.Errorf("encode the request: %w", err)
+			return nil, fmt.Errorf("encode the request: %w", err)
 		}
 		reader = bytes.NewReader(raw)
 	}
@@ -152,7 +172,7 @@ func (k *connection) call(ctx context.Context, method, path string, query url.Va
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, reader)
 	if err != nil {
-		return answer{}, fmt.Errorf("make the request: %w", err)
+		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	req.Header.Set("X-Broker-API-Version", k.version())
 	if body != nil {
@@ -164,16 +184,11 @@ func (k *connection) call(ctx context.Context, method, path string, query url.Va
 	case k.user != "":
 		req.SetBasicAuth(k.user, k.password)
 	}
-	resp, err := k.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("call the broker: %w", err)
+		return nil, fmt.Errorf("call the broker: %w", err)
 	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return answer{}, fmt.Errorf("read the broker's answer: %w", err)
-	}
-	return answer{Status: resp.StatusCode, Header: resp.Header, Raw: raw}, nil
+	return resp, nil
 }
 
 func (k *connection) version() string {

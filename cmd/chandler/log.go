@@ -69,11 +69,11 @@ func newLogger(c LogConfig, out io.Writer) *slog.Logger {
 }
 
 // secrets are all values that must not be logged: what was put in from the
-// environment and files, and the users' passwords and tokens.
+// environment and files, the users' passwords and tokens, and master keys.
 func (c *Config) secrets() []string {
-	list := append([]string{}, c.interpolated...)
+	list := append(c.Store.secrets(), c.interpolated...)
 	for _, u := range c.Users {
 		list = append(append(list, u.Passwords...), u.Tokens...)
 	}
-	return list
+	return append(list, c.Encryption.MasterKeys...)
 }

@@ -22,7 +22,7 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
-	for _, name := range []string{"URL", "USER", "PASSWORD", "TOKEN", "CATALOG", "TEMPLATES", "PLUGINS", "CONFIG", "CA", "CERT", "KEY"} {
+	for _, name := range []string{"URL", "USER", "PASSWORD", "TOKEN", "CATALOG", "TEMPLATES", "PLUGINS", "CONFIG", "CA", "CERT", "KEY", "STORE", "STORE_DSN"} {
 		_ = os.Unsetenv("CHANDLER_" + name) // of whoever runs the tests
 	}
 	dir, err := os.MkdirTemp("", "chandler-cmd-")
@@ -77,6 +77,9 @@ func newRig(t *testing.T, extra string) *rig {
 	}
 	r.operator = write1(t, r.dir, "operator", "operator-password\n")
 	r.platform = write1(t, r.dir, "platform", "platform-password\n")
+	if got := chandler(t.Context(), "keys", "create", filepath.Join(r.dir, "master.key")); got.status != exitOK {
+		t.Fatal(got.err)
+	}
 	r.configure(extra)
 	r.start()
 	t.Cleanup(r.end)
@@ -97,7 +100,7 @@ const rigUsers = `users:
 - {name: operator, passwords: ["${file:operator}"], role: operator}
 `
 
-// configure writes the configuration. Users and the listener are extra's if it has them.
+// configure writes the configuration. Users, times and master keys are extra's if it has them.
 func (r *rig) configure(extra string) {
 	r.t.Helper()
 	templates, err := filepath.Abs("../../templates")
@@ -106,14 +109,13 @@ func (r *rig) configure(extra string) {
 	}
 	text := fmt.Sprintf("listen: 127.0.0.1:0\nstate: %q\ncatalog: %q\ntemplates: %q\nplugins: {directory: %q}\n",
 		filepath.Join(r.dir, "state"), filepath.Join(r.dir, "catalog"), templates, filepath.Join(r.dir, "plugins"))
-	for _, key := range []string{"users:", "timing:"} {
-		if strings.HasPrefix(extra, key) || strings.Contains(extra, "\n"+key) {
-			continue
-		}
-		if key == "users:" {
-			text += rigUsers
-		} else {
-			text += "timing: {fastAnswer: 30s, pollInterval: 1s}\n"
+	for key, usual := range map[string]string{
+		"users:":      rigUsers,
+		"timing:":     "timing: {fastAnswer: 30s, pollInterval: 1s}\n",
+		"encryption:": "encryption: {masterKeys: ['${file:master.key}']}\n",
+	} {
+		if !strings.HasPrefix(extra, key) && !strings.Contains(extra, "\n"+key) {
+			text += usual
 		}
 	}
 	// Written beside and renamed, so that a reload never sees half of it.
@@ -127,11 +129,17 @@ func (r *rig) configure(extra string) {
 // start runs the broker until end and waits until it serves.
 func (r *rig) start() {
 	r.t.Helper()
+	r.begin()
+	r.awaitLog("serving", nil)
+}
+
+// begin runs the broker until end and waits until it listens.
+func (r *rig) begin() {
+	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.log, r.stop, r.ended = &logBuffer{}, cancel, make(chan int, 1)
 	go func() { r.ended <- run(ctx, []string{"serve", "--config", r.file}, streams{Out: r.log, Err: r.log}) }()
-	serving := r.awaitLog("serving", nil)
-	r.url, _ = serving["url"].(string)
+	r.url, _ = r.awaitLog("listening", nil)["url"].(string)
 	r.client = []string{"--url", r.url, "--user", "operator", "--password-file", r.operator}
 }
 

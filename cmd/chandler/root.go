@@ -100,7 +100,7 @@ func rootCommand(io streams) *cobra.Command {
 		}
 	}
 	add("broker", serveCommand(io), catalogCommand(io), pluginCommand(io))
-	add("operator", instanceCommand(io), operationCommand(io), replicaCommand(io))
+	add("operator", instanceCommand(io), operationCommand(io), replicaCommand(io), keysCommand(io))
 	add("client", clientCommands(io)...)
 	addExamples(root)
 	return root

@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chandler-broker/chandler/core"
 )
 
 func serveCommand(io streams) *cobra.Command {
@@ -49,9 +52,13 @@ func serveCommand(io streams) *cobra.Command {
 		if err != nil {
 			return exitf(exitUsage, "%v", err)
 		}
+		keyring, err := cfg.Encryption.keyring()
+		if err != nil {
+			return exitf(exitUsage, "%s", core.AsError(err).UserMessage())
+		}
 		masked := &maskedWriter{out: io.Err}
 		masked.mask(cfg.secrets())
-		a := &app{cfg: cfg, masked: masked, log: newLogger(cfg.Log, masked)}
+		a := &app{cfg: cfg, keyring: keyring, masked: masked, log: newLogger(cfg.Log, masked)}
 		return a.serve(cmd.Context(), file, load)
 	}
 	return c
@@ -61,6 +68,7 @@ func serveCommand(io streams) *cobra.Command {
 // configuration file changes, what can change while it runs is reloaded.
 func (a *app) serve(ctx context.Context, file string, load func() (Config, error)) (err error) {
 	slog.SetDefault(a.log)
+	limitMemory()
 	if a.tracing, err = startTracing(ctx); err != nil {
 		return fmt.Errorf("start tracing: %w", err)
 	}
@@ -76,14 +84,20 @@ func (a *app) serve(ctx context.Context, file string, load func() (Config, error
 	}
 	changed, unwatch := watchFile(file, a.cfg.source, a.log)
 	defer unwatch()
+	memory := time.NewTicker(memoryEvery)
+	defer memory.Stop()
 	for {
 		select {
+		case <-memory.C:
+			limitMemory()
 		case <-ctx.Done():
 			a.log.Info("shutting down")
 			return errors.Join(a.stop(), a.tracing.close())
 		case err := <-a.served:
 			a.served <- err // stop reads it again
 			return errors.Join(fmt.Errorf("the server ended: %w", err), a.stop(), a.tracing.close())
+		case err := <-a.broken:
+			return errors.Join(err, a.stop(), a.tracing.close())
 		case <-hangup:
 			a.reload(ctx, load)
 			if err := a.catalog.Reload(ctx); err != nil {

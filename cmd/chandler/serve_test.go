@@ -76,7 +76,7 @@ func TestStartFails(t *testing.T) {
 		{"a prefix that the operators' API has", free, "prefixes: [/admin]\n", "is taken"},
 	} {
 		dir := t.TempDir()
-		file := write1(t, dir, "chandler.yaml", fmt.Sprintf("listen: %s\nstate: %q\ncatalog: testdata/catalog\ntemplates: ../../templates\nplugins: {directory: %q}\n%s",
+		file := write1(t, dir, "chandler.yaml", fmt.Sprintf("listen: %s\nstate: %q\ncatalog: testdata/catalog\ntemplates: ../../templates\nplugins: {directory: %q}\nencryption: {disabled: true}\n%s",
 			c.listen, filepath.Join(dir, "state"), dir, c.config))
 		got := chandler(t.Context(), "serve", "--config", file)
 		last := got.err[strings.LastIndex(strings.TrimSpace(got.err), "\n")+1:]
@@ -243,7 +243,7 @@ func TestServeInterruptedAtStart(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	file := write1(t, dir, "chandler.yaml", "listen: 127.0.0.1:0\nstate: "+filepath.Join(dir, "state")+"\ncatalog: testdata/catalog\ntemplates: ../../templates\nplugins: {directory: "+bin+"}\n")
+	file := write1(t, dir, "chandler.yaml", "listen: 127.0.0.1:0\nstate: "+filepath.Join(dir, "state")+"\ncatalog: testdata/catalog\ntemplates: ../../templates\nplugins: {directory: "+bin+"}\nencryption: {disabled: true}\n")
 	var log logBuffer
 	_ = run(ctx, []string{"serve", "--config", file}, streams{Out: &log, Err: &log}) // it ends; goleak looks for what is left
 }

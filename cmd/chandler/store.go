@@ -22,11 +22,38 @@ func (a *app) openStore(ctx context.Context) error {
 	if err := os.MkdirAll(a.cfg.State, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	s, err := store.OpenSQLite(ctx, store.SQLiteConfig{Path: filepath.Join(a.cfg.State, "chandler.db")})
+	if a.cfg.Store.shared() {
+		return a.openPostgres(ctx)
+	}
+	config := store.SQLiteConfig{Path: filepath.Join(a.cfg.State, "chandler.db")}
+	if a.keyring != nil {
+		config.Cipher = a.keyring
+	}
+	s, err := store.OpenSQLite(ctx, config)
 	if err == nil {
 		a.store = s
 	}
 	return err
+}
+
+func (a *app) openPostgres(ctx context.Context) (err error) {
+	if a.stateLock == nil {
+		if a.stateLock, err = lockState(a.cfg.State); err != nil {
+			return err
+		}
+	}
+	c := a.cfg.Store
+	config := store.PostgresConfig{DSN: c.DSN, Connections: c.Connections,
+		Wait: time.Duration(c.Wait), Timeout: time.Duration(c.Timeout), Log: a.log}
+	if a.keyring != nil {
+		config.Cipher = a.keyring
+	}
+	s, err := store.OpenPostgres(ctx, config)
+	if err != nil {
+		return err
+	}
+	a.store, a.leases = s, s
+	return nil
 }
 
 // patiently repeats a step of the start for as long as the database is away: a
@@ -36,7 +63,7 @@ func (a *app) patiently(step func(context.Context) error) func(context.Context) 
 	return func(ctx context.Context) error {
 		for pause := storePauseMin; ; pause = min(2*pause, storePauseMax) {
 			err := step(ctx)
-			if err == nil || a.stateLock == nil || !away(err) {
+			if err == nil || !a.cfg.Store.shared() || !away(err) {
 				a.waits.Store(nil)
 				return err
 			}

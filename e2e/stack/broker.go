@@ -24,10 +24,16 @@ type BrokerOptions struct {
 	Templates string
 	Port      int      // 0 chooses a free one, kept over restarts
 	Gateway   *Gateway // nil: no gluster-s3 backend
+	// DSN is a PostgreSQL database that the broker shares with others; "" is SQLite. Brokers
+	// side by side need a Dir each.
+	DSN string
 	// Open leaves authentication out (loopback only): for playing.
 	Open bool
 	// Config is YAML that is added to the configuration file.
 	Config string
+	// MasterKey is the file of the store's master key, which is made if it is absent.
+	// Default: one in Dir. Several brokers over one database need the same.
+	MasterKey string
 	Env    []string
 	Log    io.Writer
 }
@@ -64,6 +70,9 @@ func StartBroker(ctx context.Context, o BrokerOptions) (*Broker, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the broker's directory: %w", err)
 	}
+	if err := b.masterKey(ctx); err != nil {
+		return nil, err
+	}
 	if err := os.WriteFile(b.ConfigFile, []byte(b.configuration()), 0o600); err != nil {
 		return nil, fmt.Errorf("write the broker's configuration: %w", err)
 	}
@@ -79,13 +88,35 @@ func (b *Broker) configuration() string {
 		s.WriteString("users:\n- {name: platform, passwords: ['${env:STACK_PASSWORD}']}\n" +
 			"- {name: operator, passwords: ['${env:STACK_PASSWORD}'], role: operator}\n")
 	}
+	if o.DSN != "" {
+		s.WriteString("store: {driver: postgres, dsn: '${env:STACK_DSN}'}\n")
+	}
 	if g := o.Gateway; g != nil {
 		fmt.Fprintf(&s, "backends:\n  gluster-s3:\n    plugin: gluster-s3\n    config:\n      endpoint: %s\n      adminEndpoint: %s\n"+
 			"      region: %s\n      accounts: versitygw\n      accessKeyID: ${env:STACK_S3_ACCESS_KEY}\n      secretAccessKey: ${env:STACK_S3_SECRET_KEY}\n",
 			g.Endpoint, g.AdminEndpoint, g.Region)
 	}
+	if !strings.Contains(o.Config, "encryption:") {
+		fmt.Fprintf(&s, "encryption: {masterKeys: ['${file:%s}']}\n", o.MasterKey)
+	}
 	s.WriteString(o.Config)
 	return s.String()
+}
+
+// masterKey makes the master key as a user would, unless there is one.
+func (b *Broker) masterKey(ctx context.Context) error {
+	o := &b.options
+	if o.MasterKey == "" {
+		o.MasterKey = filepath.Join(o.Dir, "master.key")
+	}
+	if _, err := os.Stat(o.MasterKey); err == nil || strings.Contains(o.Config, "encryption:") {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(o.Bin, "chandler"), "keys", "create", o.MasterKey).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make a master key: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // Restart starts the broker again on the same state, after Kill or Stop, and waits until it is ready.
@@ -100,7 +131,7 @@ func (b *Broker) Restart(ctx context.Context) error {
 		log = file
 	}
 	cmd := exec.Command(filepath.Join(b.options.Bin, "chandler"), "serve", "--config", b.ConfigFile)
-	cmd.Env = append(append(os.Environ(), "STACK_PASSWORD="+b.Password), b.options.Env...)
+	cmd.Env = append(append(os.Environ(), "STACK_PASSWORD="+b.Password, "STACK_DSN="+b.options.DSN), b.options.Env...)
 	if g := b.options.Gateway; g != nil {
 		cmd.Env = append(cmd.Env, "STACK_S3_ACCESS_KEY="+g.AccessKey, "STACK_S3_SECRET_KEY="+g.SecretKey)
 	}

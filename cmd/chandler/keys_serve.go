@@ -1,0 +1,23 @@
+package main
+
+import (
+	"context"
+
+	"github.com/chandler-broker/chandler/core"
+	"github.com/chandler-broker/chandler/core/store"
+)
+
+// openKeys loads or makes the keyset before anything reads or writes a secret.
+func (a *app) openKeys(ctx context.Context) (err error) {
+	config := core.KeysConfig{
+		Store: a.store, Resealer: store.NewResealer(a.store, a.keyring), Leases: a.leases, Log: a.log,
+		Broken: func(err error) { a.broken <- err },
+	}
+	if a.keyring == nil {
+		a.log.Warn("encryption is disabled: secrets are stored in the clear")
+	} else {
+		config.Keyring = a.keyring
+	}
+	a.keys, err = core.OpenKeys(ctx, config)
+	return err
+}
