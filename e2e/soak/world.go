@@ -69,7 +69,8 @@ func newWorld(ctx context.Context, o options, dir string) (*world, error) {
 		r := &replica{}
 		w.replica = append(w.replica, r)
 		r.Broker, err = stack.StartBroker(ctx, stack.BrokerOptions{Bin: o.bin, Dir: filepath.Join(dir, fmt.Sprintf("broker%d", i+1)),
-			Catalog: catalog, Templates: templates, Gateway: w.gateway, Config: w.configuration()})
+			Catalog: catalog, Templates: templates, Config: w.configuration(), DSN: w.dsn(), MasterKey: filepath.Join(dir, "master.key"),
+			Env: []string{"SOAK_KEY=" + w.gateway.AccessKey, "SOAK_SECRET=" + w.gateway.SecretKey}})
 		if err != nil {
 			return w, err
 		}
@@ -79,18 +80,24 @@ func newWorld(ctx context.Context, o options, dir string) (*world, error) {
 	return w, nil
 }
 
-// configuration goes on in the middle of the map of backends, which the stack writes.
+// configuration is what the stack does not write by itself.
 func (w *world) configuration() string {
-	text := fmt.Sprintf(`  demo:
-    plugin: demo
+	g := w.gateway
+	return fmt.Sprintf(`backends:
+  demo:
     config: {directory: %q}
+  gluster-s3:
+    config: {endpoint: %q, adminEndpoint: %q, region: %q, accounts: versitygw, accessKeyID: "${env:SOAK_KEY}", secretAccessKey: "${env:SOAK_SECRET}"}
 timing: {fastAnswer: 100ms, syncBudget: 3s, backoffMin: 50ms, backoffMax: 500ms, shutdown: 5s}
-log: {level: info}
-`, w.demoDir)
-	if w.database != nil {
-		text += fmt.Sprintf("store: {driver: postgres, dsn: %q}\n", w.database.DSN())
+`, w.demoDir, g.Endpoint, g.AdminEndpoint, g.Region)
+}
+
+// dsn is the database that the replicas share; "" is SQLite.
+func (w *world) dsn() string {
+	if w.database == nil {
+		return ""
 	}
-	return text
+	return w.database.DSN()
 }
 
 // up notes that a replica accepts requests.
