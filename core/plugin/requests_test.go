@@ -90,6 +90,7 @@ func TestInputsOfRemovals(t *testing.T) {
 func TestRequests(t *testing.T) {
 	type seen struct {
 		Instance, Binding, Operation, Bucket, Host, User, Job, Version, Verb, Attempt string
+		Outputs                                                                       string // versions
 		Fence                                                                         int64
 		Seed                                                                          int
 	}
@@ -101,18 +102,19 @@ func TestRequests(t *testing.T) {
 			err := decode(r.Applied.Inputs.Decode(&in), r.Applied.Outputs.Decode(&out), r.Handle.Decode(&handle), r.Attempted[0].Handle.Decode(&attempt))
 			got = seen{Instance: r.InstanceID, Operation: r.OperationID, Bucket: fmt.Sprint(in["bucket"]), Host: fmt.Sprint(out["host"]),
 				Job: fmt.Sprint(handle["job"]), Version: r.Handle.Version, Verb: r.Attempted[0].Verb, Attempt: fmt.Sprint(attempt["job"]),
-				Fence: r.Fence, Seed: len(r.Seed)}
+				Fence: r.Fence, Seed: len(r.Seed), Outputs: r.Applied.Version}
 			return plugin.Done(nil), err
 		},
 		binding: func(_ context.Context, r *plugin.BindingRequest) (plugin.Result, error) {
 			var in, out, user map[string]any
 			err := decode(r.Instance.Inputs.Decode(&in), r.Instance.Outputs.Decode(&out), r.Applied.Outputs.Decode(&user))
 			got = seen{Instance: r.InstanceID, Binding: r.BindingID, Operation: r.OperationID, Bucket: fmt.Sprint(in["bucket"]),
-				Host: fmt.Sprint(out["host"]), User: fmt.Sprint(user["user"]), Fence: r.Fence, Seed: len(r.Seed)}
+				Host: fmt.Sprint(out["host"]), User: fmt.Sprint(user["user"]), Fence: r.Fence, Seed: len(r.Seed),
+				Outputs: r.Instance.Version + " " + r.Applied.Version}
 			return plugin.Done(nil), err
 		},
 	})
-	applied := &pluginpb.Applied{Inputs: []byte(`{"bucket": "old"}`), Outputs: []byte(`{"host": "h"}`)}
+	applied := &pluginpb.Applied{Inputs: []byte(`{"bucket": "old"}`), Outputs: []byte(`{"host": "h"}`), PluginVersion: "1.0.2"}
 	handle := []byte(`{"plugin":"1.0.3","handle":{"job":7}}`)
 	in := request(good)
 	in.Applied, in.Handle = applied, handle
@@ -121,16 +123,16 @@ func TestRequests(t *testing.T) {
 		t.Fatalf("update: %v, %v", e, err)
 	}
 	if diff := cmp.Diff(seen{Instance: "instance-1", Operation: "operation-1", Bucket: "old", Host: "h", Job: "7", Version: "1.0.3",
-		Verb: "update", Attempt: "7", Fence: 3, Seed: 32}, got); diff != "" {
+		Verb: "update", Attempt: "7", Fence: 3, Seed: 32, Outputs: "1.0.2"}, got); diff != "" {
 		t.Errorf("update:\n%s", diff)
 	}
 	bind := bindRequest(`{}`)
-	bind.Instance, bind.Applied = applied, &pluginpb.Applied{Outputs: []byte(`{"user": "u"}`)}
+	bind.Instance, bind.Applied = applied, &pluginpb.Applied{Outputs: []byte(`{"user": "u"}`), PluginVersion: "1.0.1"}
 	if e, err := events(client.Bind(t.Context(), bind)); err != nil || e[0].GetDone() == nil {
 		t.Fatalf("bind: %v, %v", e, err)
 	}
 	if diff := cmp.Diff(seen{Instance: "instance-1", Binding: "binding-1", Operation: "operation-1", Bucket: "old", Host: "h", User: "u",
-		Fence: 3, Seed: 32}, got); diff != "" {
+		Fence: 3, Seed: 32, Outputs: "1.0.2 1.0.1"}, got); diff != "" {
 		t.Errorf("bind:\n%s", diff)
 	}
 }

@@ -140,7 +140,7 @@ func TestResults(t *testing.T) {
 	t.Run("the plugin sees everything of the call", func(t *testing.T) {
 		c := call("test", do{Do: "request"})
 		c.Verb, c.BindingID, c.Handle, c.Fence = core.VerbBind, "b-1", []byte("the-handle"), 42
-		c.Instance = core.Applied{Inputs: []byte(`{"x":1}`), Outputs: []byte(`{"y":2}`)}
+		c.Instance = core.Applied{Inputs: []byte(`{"x":1}`), Outputs: []byte(`{"y":2}`), Version: "0.9.0"}
 		c.Attempted = []core.Attempt{{Operation: "op-0", Verb: core.VerbBind, Inputs: []byte(`{"z":3}`), Handle: []byte("old-handle")}}
 		r, err := b.host.Call(context.Background(), c, nil)
 		if err != nil {
@@ -148,7 +148,7 @@ func TestResults(t *testing.T) {
 		}
 		got := decode(t, r).Request
 		for _, want := range []string{`instance_id:"i-1"`, `binding_id:"b-1"`, `operation_id:"op-1"`, `fence:42`, `handle:"the-handle"`,
-			`inputs:"{\"x\":1}"`, `outputs:"{\"y\":2}"`, `operation_id:"op-0"`, `handle:"old-handle"`, `verb:"bind"`, `call_id:`, `seed:`} {
+			`inputs:"{\"x\":1}"`, `outputs:"{\"y\":2}"`, `plugin_version:"0.9.0"`, `operation_id:"op-0"`, `handle:"old-handle"`, `verb:"bind"`, `call_id:`, `seed:`} {
 			if !strings.Contains(strings.ReplaceAll(got, ":  ", ":"), want) {
 				t.Errorf("the request lacks %s: %s", want, got)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,6 +43,18 @@ func count(dir string) func(context.Context, string) (int, error) {
 			}
 		}
 		return n, err
+	}
+}
+
+// loose writes data that nobody made an instance of.
+func loose(dir string) func(context.Context, json.RawMessage) error {
+	return func(_ context.Context, inputs json.RawMessage) error {
+		var in instanceInputs
+		if err := json.Unmarshal(inputs, &in); err != nil {
+			return err
+		}
+		path := (&store{dir: dir}).loosePath(in.Name)
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(`{"color":"blue"}`), 0o600))
 	}
 }
 
@@ -105,6 +118,8 @@ func TestConformance(t *testing.T) {
 				Bind:        json.RawMessage(c.bind),
 				Live:        live,
 				Count:       count(dir),
+				Adopt:       json.RawMessage(`{"name": "loose-{id}", "size": 5}`),
+				Unowned:     loose(dir),
 			})
 		})
 	}

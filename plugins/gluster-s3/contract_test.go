@@ -31,6 +31,8 @@ func TestContract(t *testing.T) {
 				Update:    json.RawMessage(`{"bucket":"b-{id}","onDelete":"purge","versioning":true,"tags":{"changed":"there"}}`),
 				Bind:      json.RawMessage(`{"access":"read-write"}`),
 				Count:     countBuckets(rootOf(t, g)),
+				Adopt:     json.RawMessage(`{"bucket":"adopted-{id}","onDelete":"purge"}`),
+				Unowned:   strangersBucket(rootOf(t, g)),
 			}
 			if c.accounts != accountsShared {
 				config.Live = liveKeys(t, g)
@@ -44,6 +46,17 @@ func TestContract(t *testing.T) {
 				t.Errorf("users left: %q", users)
 			}
 		})
+	}
+}
+
+// strangersBucket makes the bucket of some inputs, as somebody does who knows nothing of this plugin.
+func strangersBucket(root gateway) func(context.Context, json.RawMessage) error {
+	return func(ctx context.Context, inputs json.RawMessage) error {
+		var in struct{ Bucket string }
+		if err := json.Unmarshal(inputs, &in); err != nil {
+			return err
+		}
+		return root.create(ctx, in.Bucket, nil)
 	}
 }
 

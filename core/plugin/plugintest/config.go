@@ -30,6 +30,9 @@ type Config struct {
 	// Provision, Update and Bind are valid inputs of these verbs. Without Update
 	// and Bind these verbs are not checked.
 	Provision, Update, Bind json.RawMessage
+	// Adopt are inputs of Adopt: they name something at the backend that carries nobody's mark.
+	// It is removed when the check is over. Without Adopt only refusals are checked.
+	Adopt json.RawMessage
 	// Timeout is how long one operation may take, all its calls and pauses together. Default 1 min.
 	Timeout time.Duration
 	// CancelWithin is how long a call may go on after it was cancelled. Default 10 s, as the broker has it.
@@ -48,6 +51,9 @@ type Config struct {
 	// Count tells how many things there are at the backend for an instance id: 1 once
 	// it is provisioned, however often, and 0 after deprovision.
 	Count func(ctx context.Context, instanceID string) (int, error)
+	// Unowned makes what the inputs of Adopt name, as a stranger would: with nobody's mark.
+	// Without it the thing must be there already.
+	Unowned func(ctx context.Context, inputs json.RawMessage) error
 }
 
 // configFile is the form that a file has; see DecodeConfig.
@@ -58,13 +64,14 @@ type configFile struct {
 	Provision        json.RawMessage   `json:"provision"`
 	Update           json.RawMessage   `json:"update"`
 	Bind             json.RawMessage   `json:"bind"`
+	Adopt            json.RawMessage   `json:"adopt"`
 	FreshCredentials bool              `json:"freshCredentials"`
 	Timeout          string            `json:"timeout"`
 	Only             []string          `json:"only"`
 }
 
 // DecodeConfig reads a Config without Command from a JSON object with the keys
-// config, environment, mtls, provision, update, bind, freshCredentials, timeout (such
+// config, environment, mtls, provision, update, bind, adopt, freshCredentials, timeout (such
 // as "2m") and only. Unknown keys are errors.
 func DecodeConfig(raw []byte) (Config, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
@@ -75,7 +82,7 @@ func DecodeConfig(raw []byte) (Config, error) {
 	}
 	c := Config{
 		Env: f.Environment, WithoutMTLS: f.MTLS != nil && !*f.MTLS, Config: f.Config,
-		Provision: f.Provision, Update: f.Update, Bind: f.Bind,
+		Provision: f.Provision, Update: f.Update, Bind: f.Bind, Adopt: f.Adopt,
 		FreshCredentials: f.FreshCredentials, Only: f.Only,
 	}
 	if f.Timeout == "" {
@@ -101,7 +108,7 @@ func (c Config) complete() (Config, error) {
 	if len(c.Provision) == 0 {
 		return c, errors.New("plugintest: inputs for provision are needed; {} if there are none")
 	}
-	for name, raw := range map[string]json.RawMessage{"config": c.Config, "provision": c.Provision, "update": c.Update, "bind": c.Bind} {
+	for name, raw := range map[string]json.RawMessage{"config": c.Config, "provision": c.Provision, "update": c.Update, "bind": c.Bind, "adopt": c.Adopt} {
 		var object map[string]any
 		if err := json.Unmarshal(raw, &object); len(raw) > 0 && (err != nil || object == nil) {
 			return c, fmt.Errorf("plugintest: %s must be a JSON object", name)

@@ -43,7 +43,7 @@ func (t *trial) subjects() []subject {
 		o := i.provisionOperation()
 		return o, func(p *process, first json.RawMessage, when string) {
 			i.count(1, when)
-			i.applied = &pluginpb.Applied{Inputs: o.inputs, Outputs: first}
+			i.applied = t.applied(o.inputs, first)
 			if second := t.must(p, o.again(), when+" and once more"); !sameJSON(first, second) {
 				t.errorf("provision %s, and once more, gives other outputs: %s", when, difference(first, second))
 			}

@@ -58,8 +58,13 @@ func (i *instance) provisionOperation() *operation {
 func (i *instance) provision(p *process) json.RawMessage {
 	o := i.provisionOperation()
 	outputs := i.t.must(p, o, "of a new instance")
-	i.applied = &pluginpb.Applied{Inputs: o.inputs, Outputs: outputs}
+	i.applied = i.t.applied(o.inputs, outputs)
 	return outputs
+}
+
+// applied is what the broker tells of a call that was done.
+func (t *trial) applied(inputs, outputs json.RawMessage) *pluginpb.Applied {
+	return &pluginpb.Applied{Inputs: inputs, Outputs: outputs, PluginVersion: t.description.GetVersion()}
 }
 
 // count checks, where the configuration can, how many things there are at the backend.
@@ -106,7 +111,7 @@ func (b *binding) operation(verb string) *operation {
 func (b *binding) bind(p *process) json.RawMessage {
 	o := b.operation("bind")
 	outputs := b.t.must(p, o, "of a new binding")
-	b.applied = &pluginpb.Applied{Inputs: o.inputs, Outputs: outputs}
+	b.applied = b.t.applied(o.inputs, outputs)
 	b.live(outputs, true, "after bind")
 	return outputs
 }

@@ -115,21 +115,3 @@ func names(some, all json.RawMessage) bool {
 	}
 	return true
 }
-
-func checkAdopt(t *trial) {
-	t.needs("adopt")
-	p, owner, other := t.plugin(), t.newInstance(), t.newInstance()
-	outputs := owner.provision(p)
-	other.token = owner.token // the same inputs: what they name is the owner's
-	out := t.settle(p, other.operation("adopt", owner.lastInputs()))
-	switch out.failure.GetCode() {
-	case pluginpb.Error_CODE_CONFLICT, pluginpb.Error_CODE_NOT_FOUND, pluginpb.Error_CODE_INVALID_INPUT:
-	default:
-		t.errorf("Adopt of what another instance has: expected CODE_CONFLICT, got %s", out)
-	}
-	owner.count(1, "after a refused Adopt")
-	other.count(0, "after a refused Adopt")
-	if again := t.must(p, owner.provisionOperation(), "after a refused Adopt"); !sameJSON(outputs, again) {
-		t.errorf("provision after a refused Adopt gives other outputs: %s", difference(outputs, again))
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +89,10 @@ func config(t *testing.T, binary, fault string) plugintest.Config {
 		EndWithin:    2 * time.Second,
 		Live:         b.live,
 		Count:        b.count,
+		Adopt:        json.RawMessage(`{"size": 7}`),
+		Unowned: func(context.Context, json.RawMessage) error {
+			return errors.Join(os.MkdirAll(b.dir, 0o700), os.WriteFile(filepath.Join(b.dir, "unowned"), nil, 0o600))
+		},
 	}
 }
 
@@ -145,6 +150,11 @@ func TestFaults(t *testing.T) {
 		{check: "list", fault: "list-too-much", want: "were asked for"},
 		{check: "adopt", fault: "adopt-takes", want: "expected CODE_CONFLICT, got done"},
 		{check: "adopt", fault: "adopt-marks", want: "1 instances at the backend after a refused Adopt"},
+		{check: "adopt", fault: "adopt-nothing", want: "0 instances at the backend after Adopt"},
+		{check: "adopt", fault: "adopt-nothing", want: "of what was adopted already: expected CODE_CONFLICT, got done", withoutHooks: true},
+		{check: "adopt", fault: "adopt-outputs", want: "adopt again with the same operation gives other outputs"},
+		{check: "adopt", fault: "list-hides", want: "what can be adopted"},
+		{check: "versions", fault: "own-outputs-only", want: `outputs of version ""`},
 		{check: "update", fault: "update-differs", want: "differ in database"},
 		{check: "update", fault: "update-once", want: "there was an attempt"},
 		{check: "bind", fault: "random-password", want: "still work"},
@@ -214,12 +224,12 @@ func TestFaults(t *testing.T) {
 
 func TestDecodeConfig(t *testing.T) {
 	c, err := plugintest.DecodeConfig([]byte(`{"config": {"a": 1}, "environment": {"A": "b"}, "mtls": false,
-		"provision": {"name": "x-{id}"}, "update": {}, "bind": {}, "freshCredentials": true, "timeout": "2m", "only": ["bind"]}`))
+		"provision": {"name": "x-{id}"}, "update": {}, "bind": {}, "adopt": {"b": 2}, "freshCredentials": true, "timeout": "2m", "only": ["bind"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !c.WithoutMTLS || !c.FreshCredentials || c.Timeout != 2*time.Minute || c.Env["A"] != "b" ||
-		string(c.Provision) != `{"name": "x-{id}"}` || !slices.Equal(c.Only, []string{"bind"}) {
+		string(c.Provision) != `{"name": "x-{id}"}` || string(c.Adopt) != `{"b": 2}` || !slices.Equal(c.Only, []string{"bind"}) {
 		t.Errorf("got %+v", c)
 	}
 	for name, raw := range map[string]string{

@@ -18,7 +18,7 @@ func checkProvision(t *trial) {
 	if second := t.must(p, &again, "again with the same operation"); !sameJSON(first, second) {
 		t.errorf("provision again with the same operation gives other outputs: %s", difference(first, second))
 	}
-	i.applied = &pluginpb.Applied{Inputs: o.inputs, Outputs: first}
+	i.applied = t.applied(o.inputs, first)
 	other := i.provisionOperation()
 	if second := t.must(p, other, "again with another operation"); !sameJSON(first, second) {
 		t.errorf("provision again with another operation and seed gives other outputs: %s", difference(first, second))
@@ -44,7 +44,7 @@ func checkUpdate(t *trial) {
 	t.must(p, i.operation("update", before.GetInputs()), "back to the applied inputs after an attempt")
 	i.attempted = nil
 	o = o.again()
-	i.applied = &pluginpb.Applied{Inputs: o.inputs, Outputs: t.must(p, o, "once more")}
+	i.applied = t.applied(o.inputs, t.must(p, o, "once more"))
 	i.count(1, "after updates")
 }
 
@@ -59,7 +59,7 @@ func checkBind(t *trial) {
 	again.handle = nil
 	second := t.must(p, &again, "again with the same operation")
 	b.repeated(first, second, "again with the same operation")
-	b.applied = &pluginpb.Applied{Inputs: o.inputs, Outputs: second}
+	b.applied = t.applied(o.inputs, second)
 	third := t.must(p, b.operation("bind"), "again with another operation")
 	b.applied.Outputs = third
 	b.live(third, true, "that bind gave again with another operation")

@@ -100,6 +100,9 @@ func (a *author) Provision(ctx context.Context, req *plugin.InstanceRequest) (pl
 	if err := decode(req.Inputs, false); err != nil {
 		return plugin.Result{}, err
 	}
+	if v := req.Applied.Version; fault == "own-outputs-only" && !req.Applied.Outputs.Empty() && v != "1.0.0" {
+		return plugin.Result{}, plugin.Failed("cannot read outputs of version %q", v)
+	}
 	dir := a.instance(req.InstanceID)
 	out := map[string]any{"database": key(req.InstanceID)}
 	object := "object"

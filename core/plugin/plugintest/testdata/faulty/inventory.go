@@ -55,11 +55,18 @@ func (a *author) List(_ context.Context, req *plugin.ListRequest) (plugin.Page, 
 	case "list-too-much":
 		return plugin.Page{Found: make([]plugin.Found, 3)}, nil
 	}
+	if exists(filepath.Join(a.dir, "unowned")) && fault != "list-hides" {
+		ids = append(ids, "")
+	}
 	slices.Sort(ids)
 	begin, _ := strconv.Atoi(req.PageToken)
 	page := plugin.Page{}
 	for _, id := range ids[min(begin, len(ids)):min(begin+req.PageSize, len(ids))] {
-		page.Found = append(page.Found, plugin.Found{Name: key(id), InstanceID: id})
+		f := plugin.Found{Name: key(id), InstanceID: id}
+		if id == "" {
+			f.Inputs = map[string]int{"size": 7}
+		}
+		page.Found = append(page.Found, f)
 	}
 	if end := begin + req.PageSize; end < len(ids) {
 		page.Next = strconv.Itoa(end)
@@ -67,9 +74,23 @@ func (a *author) List(_ context.Context, req *plugin.ListRequest) (plugin.Page, 
 	return page, err
 }
 
-// Adopt finds nothing that could be adopted.
+// Adopt takes the file "unowned", if there is one.
 func (a *author) Adopt(_ context.Context, req *plugin.InstanceRequest) (plugin.Result, error) {
 	object := filepath.Join(a.instance(req.InstanceID), "object")
+	unowned := filepath.Join(a.dir, "unowned")
+	if exists(unowned) || exists(object) {
+		out := map[string]any{"database": key(req.InstanceID)}
+		switch fault {
+		case "adopt-nothing":
+			return plugin.Done(out), nil
+		case "adopt-outputs":
+			out["database"] = random()
+		}
+		if err := os.RemoveAll(unowned); err != nil {
+			return plugin.Result{}, err
+		}
+		return plugin.Done(out), write(object, "")
+	}
 	switch fault {
 	case "adopt-takes":
 		return plugin.Done(map[string]any{"database": key(req.InstanceID)}), write(object, "")
