@@ -26,7 +26,10 @@ func (c *call) readBody(limit int64) (*body, error) {
 		c.problem("Content-Type", "%s", problem)
 		return nil, c.invalid()
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.ResponseWriter, c.r.Body, limit))
+	if err := c.receive(limit); err != nil {
+		return nil, err
+	}
+	raw, err := c.readAll(limit)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -36,6 +39,9 @@ func (c *call) readBody(limit int64) (*body, error) {
 		return nil, c.invalid()
 	case err != nil:
 		return nil, core.Errorf(core.CodeInvalid, "The request's body could not be read to its end.").WithCause(err)
+	}
+	if err := c.enter(); err != nil {
+		return nil, err
 	}
 	if problems := scanJSON(raw); len(problems) > 0 {
 		c.problems = append(c.problems, problems...)
@@ -50,6 +56,15 @@ func (c *call) readBody(limit int64) (*body, error) {
 		return nil, core.Errorf(core.CodeInvalid, "The request's body is not a JSON object.").WithCause(err)
 	}
 	return b, nil
+}
+
+// readAll reads the body's bytes; one that says how long it is and is too long is not
+// read at all.
+func (c *call) readAll(limit int64) ([]byte, error) {
+	if c.r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	return io.ReadAll(http.MaxBytesReader(c.ResponseWriter, c.r.Body, limit))
 }
 
 // contentTypeProblem says what is wrong with the body's declared form; "" if

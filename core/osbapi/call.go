@@ -26,6 +26,9 @@ type call struct {
 	// platform is the first word of the originating identity; "" if none was sent.
 	platform string
 	problems []core.Violation
+
+	room    *room // nil for operators, who are always let in
+	release []func()
 }
 
 // osb is the way of an OSB request: authentication, version, then the form of
@@ -44,7 +47,7 @@ func (h *handler) osb(route string, verb core.Verb, users []string, serve func(*
 				headerVersion, fmt.Sprintf("2.%d", newestMinor), newestMinor)
 			return
 		}
-		c := &call{exchange: e, r: r, version: v, verb: verb}
+		c := &call{exchange: e, r: r, version: v, verb: verb, room: h.room}
 		c.readQuery()
 		c.readIdentity()
 		e.instanceID = c.pathID(params, "instance_id")
@@ -52,13 +55,57 @@ func (h *handler) osb(route string, verb core.Verb, users []string, serve func(*
 		c.caller.User, c.caller.RequestID, c.caller.Started = e.user, e.requestID, e.started
 		c.caller.Trace = traceparent(r.Header)
 
-		answer, err := serve(c)
+		answer, err := c.served(serve, r.Method == http.MethodPut || r.Method == http.MethodPatch || strings.HasSuffix(route, "/v2/catalog"))
 		if err != nil {
 			e.sendError(core.AsError(err), verb, v)
 			return
 		}
 		e.send(answer)
 	}
+}
+
+// served calls serve, in a place of its own unless that is taken later (with the body)
+// or not at all (the catalog is only sent). What it took is free before the answer goes out.
+func (c *call) served(serve func(*call) (reply, error), later bool) (reply, error) {
+	defer func() {
+		for _, free := range c.release {
+			free()
+		}
+	}()
+	if !later {
+		if err := c.enter(); err != nil {
+			return reply{}, err
+		}
+	}
+	return serve(c)
+}
+
+// enter takes a place to be worked on.
+func (c *call) enter() error {
+	if c.room == nil {
+		return nil
+	}
+	leave, err := c.room.enter(c.user, c.verb != "")
+	if err == nil {
+		c.release = append(c.release, leave)
+	}
+	return err
+}
+
+// receive takes room for a body of at most limit bytes.
+func (c *call) receive(limit int64) error {
+	if c.room == nil || c.r.ContentLength == 0 || c.r.ContentLength > limit { // none, or refused without being read
+		return nil
+	}
+	size := limit // of a body that does not say how long it is
+	if c.r.ContentLength > 0 {
+		size = c.r.ContentLength
+	}
+	done, err := c.room.receive(c.user, size)
+	if err == nil {
+		c.release = append(c.release, done)
+	}
+	return err
 }
 
 // authenticate answers 401 or 403 and gives false unless the sender of r has one

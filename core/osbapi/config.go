@@ -18,6 +18,12 @@ const (
 	DefaultMaxBody = 1 << 20
 	// DefaultMaxHeader is the largest total of header names and values in bytes (64 KiB).
 	DefaultMaxHeader = 64 << 10
+	// DefaultMaxRequests is how many requests are worked on at once.
+	DefaultMaxRequests = 1000
+	// DefaultMaxBodies is how many bytes the bodies of these requests may have (32 MiB).
+	DefaultMaxBodies = 32 << 20
+	// DefaultMaxConnections is how many connections a server keeps.
+	DefaultMaxConnections = 4096
 	// MaxID is the longest instance or binding id in bytes, after unescaping. OSB
 	// sets no limit; databases and backends do.
 	MaxID = 1024
@@ -42,6 +48,16 @@ type Config struct {
 
 	MaxBody   int64 // bytes of a request body; default DefaultMaxBody
 	MaxHeader int   // bytes of all request headers; default DefaultMaxHeader
+
+	// MaxRequests is how many requests of the OSB API are worked on at once, those that
+	// wait for a backend included; one more is answered 429. A quarter is kept for reads.
+	// Default DefaultMaxRequests.
+	MaxRequests int
+	// MaxRequestsPerUser is how many of them one user may have. Default three quarters.
+	MaxRequestsPerUser int
+	// MaxBodies bounds the bytes of all bodies that are held at once, one user's at three
+	// quarters of it; at least MaxBody. Default DefaultMaxBodies.
+	MaxBodies int64
 
 	// PollAfter is the Retry-After of a 202, rounded up to whole seconds. Default 2 s.
 	PollAfter time.Duration
@@ -117,6 +133,16 @@ func (c *Config) setDefaults() {
 	if c.MaxHeader <= 0 {
 		c.MaxHeader = DefaultMaxHeader
 	}
+	if c.MaxRequests <= 0 {
+		c.MaxRequests = DefaultMaxRequests
+	}
+	if c.MaxRequestsPerUser <= 0 {
+		c.MaxRequestsPerUser = max(1, c.MaxRequests-c.MaxRequests/4)
+	}
+	if c.MaxBodies <= 0 {
+		c.MaxBodies = DefaultMaxBodies
+	}
+	c.MaxBodies = max(c.MaxBodies, c.MaxBody)
 	if c.PollAfter <= 0 {
 		c.PollAfter = 2 * time.Second
 	}

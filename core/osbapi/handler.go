@@ -19,6 +19,7 @@ type handler struct {
 	cfg     Config
 	router  *httprouter.Router
 	catalog catalogCache
+	room    *room
 }
 
 // New gives the handler of the OSB API, the operators' API, /healthz, /readyz and
@@ -27,7 +28,7 @@ func New(cfg Config) (http.Handler, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	h := &handler{cfg: cfg, router: httprouter.New()}
+	h := &handler{cfg: cfg, router: httprouter.New(), room: newRoom(&cfg)}
 	// Platforms do not follow redirects of PUT and DELETE, so that a redirect would
 	// hide a mistake in a path instead of showing it.
 	h.router.RedirectTrailingSlash = false

@@ -19,6 +19,9 @@ type ServerConfig struct {
 	SyncBudget time.Duration
 	// MaxHeader is Config.MaxHeader; default DefaultMaxHeader.
 	MaxHeader int
+	// MaxConnections is how many connections are kept; one more makes the one go that has
+	// been without a request for the longest time. Default DefaultMaxConnections.
+	MaxConnections int
 }
 
 // The server's own limits, against clients that are slow on purpose.
@@ -41,6 +44,9 @@ func Server(cfg ServerConfig) *http.Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.MaxConnections <= 0 {
+		cfg.MaxConnections = DefaultMaxConnections
+	}
 	return &http.Server{
 		Addr:              cfg.Addr,
 		Handler:           cfg.Handler,
@@ -50,6 +56,7 @@ func Server(cfg ServerConfig) *http.Server {
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      cfg.SyncBudget + writeReserve,
 		IdleTimeout:       idleTimeout,
+		ConnState:         newConnections(cfg.MaxConnections).changed,
 		// The handler refuses what is larger than MaxHeader with a JSON body. net/http
 		// can only do so in plain text, so its limit lies well above.
 		MaxHeaderBytes: 4 * cfg.MaxHeader,
