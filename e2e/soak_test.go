@@ -36,6 +36,19 @@ func TestSoak(t *testing.T) {
 	}
 }
 
+// The same with three replicas over one database, which is killed, too.
+func TestSoakReplicas(t *testing.T) {
+	t.Parallel()
+	out, status := soak(t, "-store", "postgres", "-replicas", "3", "-duration", "25s", "-round", "25s", "-seed", "1")
+	if strings.Contains(out, "soak: skipped") {
+		t.Skip(out)
+	}
+	t.Log(out)
+	if status != 0 || !strings.Contains(out, "violations=0") {
+		t.Errorf("status %d", status)
+	}
+}
+
 // The soak can fail: a broker that forgets everything once is reported.
 func TestSoakReportsABrokerThatForgets(t *testing.T) {
 	t.Parallel()

@@ -49,12 +49,15 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all random choices")
 	flag.IntVar(&o.workers, "workers", 4, "clients at once")
 	flag.IntVar(&o.groups, "groups", 24, "service instances at once")
-	flag.DurationVar(&o.freeze, "freeze", 2*time.Second, "the longest time for which a broker is stopped")
+	flag.DurationVar(&o.freeze, "freeze", 0, "the longest time for which a broker is stopped; default 2s, and longer than a lease with -store postgres")
 	flag.BoolVar(&o.forget, "forget", false, "lose the store once: the run must then report violations")
 	flag.Parse()
 	if o.store != storePostgres && (o.store != storeSQLite || o.replicas != 1) {
 		fmt.Fprintln(os.Stderr, "soak: -store is sqlite, with one replica, or postgres")
 		os.Exit(2)
+	}
+	if o.freeze == 0 {
+		o.freeze = map[string]time.Duration{storeSQLite: 2 * time.Second, storePostgres: 15 * time.Second}[o.store]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
@@ -137,7 +140,7 @@ func (w *world) soak(ctx context.Context) error {
 	}
 	err := w.clean(context.WithoutCancel(ctx), groups)
 	w.print(groups)
-	return w.failed(errors.Join(err, w.countOperations(context.WithoutCancel(ctx))))
+	return w.failed(errors.Join(err, w.countOperations(context.WithoutCancel(ctx)), w.countTakeOvers()))
 }
 
 // failed turns a violation that ends the run into one that is counted.

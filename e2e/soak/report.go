@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
@@ -133,4 +135,28 @@ func (w *world) forget(ctx context.Context) error {
 		}
 	}
 	return w.restart(ctx, r)
+}
+
+// claimed is the line of a broker's log that tells of a take-over.
+var claimed = regexp.MustCompile(`"msg":"operations claimed".*?"instances":(\d+)`)
+
+// countTakeOvers counts the instances whose unfinished operations another replica (or the
+// next process of the same one) took over, from the brokers' logs.
+func (w *world) countTakeOvers() error {
+	total := 0
+	for _, r := range w.replica {
+		if r.Broker == nil {
+			continue
+		}
+		raw, err := os.ReadFile(r.LogFile)
+		if err != nil {
+			return fmt.Errorf("count the take-overs: %w", err)
+		}
+		for _, m := range claimed.FindAllSubmatch(raw, -1) {
+			n, _ := strconv.Atoi(string(m[1])) // digits
+			total += n
+		}
+	}
+	w.counts.takeOvers.Store(int64(total))
+	return nil
 }
