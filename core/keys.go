@@ -265,13 +265,14 @@ func (k *Keys) Revision() int64 {
 	return k.cfg.Keyring.State().Revision
 }
 
-// Heard takes a hint of another replica; it returns at once.
-func (k *Keys) Heard(h Hint) {
-	if h.Kind == HintMissed || h.Kind == HintDocument && h.ID == KeysDocument {
-		select {
-		case k.wake <- struct{}{}:
-		default:
-		}
+// Changed tells that another replica has changed a document; "" stands for any. It returns at once.
+func (k *Keys) Changed(document string) {
+	if document != "" && document != KeysDocument {
+		return
+	}
+	select {
+	case k.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -330,7 +330,6 @@ func TestMasterKeyIsChangedOnline(t *testing.T) {
 
 // What another replica did to the keyset is noticed, and what ends the work of this process ends it.
 func TestKeysAreWatched(t *testing.T) {
-	hint := core.Hint{Kind: core.HintDocument, ID: core.KeysDocument}
 	t.Run("a rotation elsewhere", func(t *testing.T) {
 		r, m := keyRig{t, t.TempDir()}, masterKey(t)
 		p := r.must("one", nil, false, m)
@@ -338,8 +337,8 @@ func TestKeysAreWatched(t *testing.T) {
 		if err := other.keys.Rotate(t.Context(), core.Caller{}, quiet); err != nil {
 			t.Fatal(err)
 		}
-		p.keys.Heard(core.Hint{Kind: core.HintDocument, ID: "something else"})
-		p.keys.Heard(hint)
+		p.keys.Changed("something else")
+		p.keys.Changed(core.KeysDocument)
 		deadline := time.After(time.Minute)
 		for p.keys.Revision() != other.keys.Revision() {
 			select {
@@ -364,7 +363,7 @@ func TestKeysAreWatched(t *testing.T) {
 			} else {
 				p.document(r, []byte(`{}`))
 			}
-			p.keys.Heard(hint)
+			p.keys.Changed(core.KeysDocument)
 			if err := <-p.broken; !strings.Contains(err.Error(), gone.want) {
 				t.Errorf("got %v", err)
 			}

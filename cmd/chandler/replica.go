@@ -25,4 +25,7 @@ func (a *app) announce(document string) {
 }
 
 // documentChanged is told of documents that other replicas have changed; "" stands for any.
-func (a *app) documentChanged(key string) { a.catalog.DocumentChanged(key) }
+func (a *app) documentChanged(key string) {
+	a.catalog.DocumentChanged(key)
+	a.keys.Changed(key)
+}
