@@ -23,7 +23,7 @@ const patience = 20 * time.Second
 type rig struct {
 	t       testing.TB
 	path    string
-	store   *store.SQLite
+	store   core.Store
 	backend *script
 	shelf   *shelf
 	service *core.Service
