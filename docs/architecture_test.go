@@ -44,7 +44,7 @@ func packages(t *testing.T) []pkg {
 // forbidden are the technologies of architecture.md's third column.
 var forbidden = map[string][]string{
 	"HTTP": {"net/http", "github.com/julienschmidt/httprouter"},
-	"SQL":  {"database/sql", "modernc.org/sqlite"},
+	"SQL":  {"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgxpool", "github.com/jackc/pgx/v5/pgconn"},
 	"YAML": {"gopkg.in/yaml.v3"},
 	"gRPC": {"google.golang.org/grpc", "github.com/hashicorp/go-plugin"},
 	"core": {module + "core"},
