@@ -11,8 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/chandler-broker/chandler/core/plugin/plugintest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // build compiles the plugin as an operator installs it.
 func build(t *testing.T) string {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,10 +26,11 @@ const maxValue = 64 << 10
 // holderHeader tells whose port it is: the key of the directory that is served.
 const holderHeader = "Chandler-Demo"
 
-// serveData starts the key-value service of a directory and gives its address. It is
-// served until the process ends. Credentials must survive a new process, so the port
+// listen starts the key-value service of the directory and gives its address. It is
+// served until close. Credentials must survive a new process, so the port
 // is remembered; a process that finds its predecessor there takes over when that ends.
-func serveData(ctx context.Context, s *store, listen string) (address, error) {
+func (h *dataService) listen(ctx context.Context, listen string) (address, error) {
+	s := h.store
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
@@ -36,7 +38,6 @@ func serveData(ctx context.Context, s *store, listen string) (address, error) {
 	if err != nil || host == "" {
 		return address{}, plugin.InvalidInput("/listen", "%q is not of the form host:port.", listen)
 	}
-	handler := &dataHandler{store: s}
 	fixed := port != "0"
 	if !fixed {
 		port = s.port()
@@ -44,16 +45,16 @@ func serveData(ctx context.Context, s *store, listen string) (address, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	switch {
 	case err == nil:
-		go handler.serve(l)
+		h.running.Go(func() { h.serve(l) })
 	case errors.Is(err, syscall.EADDRINUSE) && holds(ctx, host, port, s):
-		go handler.takeOver(net.JoinHostPort(host, port))
+		h.running.Go(func() { h.takeOver(net.JoinHostPort(host, port)) })
 		n, err := strconv.Atoi(port)
 		return address{host, n}, err
 	case errors.Is(err, syscall.EADDRINUSE) && !fixed: // a stranger's by now
 		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 			return address{}, err
 		}
-		go handler.serve(l)
+		h.running.Go(func() { h.serve(l) })
 	default:
 		return address{}, plugin.Unavailable(0, "The key-value service cannot listen on %s.", listen).WithCause(err)
 	}
@@ -105,28 +106,59 @@ func (s *store) holder() string {
 	return key(dir)
 }
 
-// dataHandler is the key-value service: GET, PUT and DELETE of /database/key, and GET
+// dataService is the key-value service: GET, PUT and DELETE of /database/key, and GET
 // of /database/ for the list of keys. A binding's credentials open its instance only.
-type dataHandler struct{ store *store }
+type dataService struct {
+	store   *store
+	life    context.Context // until close
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
 
-func (h *dataHandler) serve(l net.Listener) {
+func newDataService(s *store) *dataService {
+	h := &dataService{store: s}
+	h.life, h.end = context.WithCancel(context.Background())
+	return h
+}
+
+// close ends the service; nil has none.
+func (h *dataService) close() {
+	if h != nil {
+		h.end()
+		h.running.Wait()
+	}
+}
+
+func (h *dataService) serve(l net.Listener) {
 	server := &http.Server{Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
-	_ = server.Serve(l) // as long as the process lives
+	closed := make(chan struct{})
+	context.AfterFunc(h.life, func() {
+		defer close(closed)
+		_ = server.Close()
+	})
+	_ = server.Serve(l)
+	<-closed
 }
 
 // takeOver listens as soon as the other process does not.
-func (h *dataHandler) takeOver(address string) {
+func (h *dataService) takeOver(address string) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for {
 		if l, err := net.Listen("tcp", address); err == nil {
 			h.serve(l)
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-again.C:
+		case <-h.life.Done():
+			return
+		}
 	}
 }
 
 // ServeHTTP answers one request.
-func (h *dataHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *dataService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(holderHeader, h.store.holder())
 	database, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxValue))
@@ -155,7 +187,7 @@ func (h *dataHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer gives status and body, a string or something that is sent as JSON.
-func (h *dataHandler) answer(t *turn, r *http.Request, database, name, value string) (int, any, error) {
+func (h *dataService) answer(t *turn, r *http.Request, database, name, value string) (int, any, error) {
 	rec, err := t.read(fileName(database))
 	if err != nil {
 		return http.StatusInternalServerError, "The instance cannot be read.", err

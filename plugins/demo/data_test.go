@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chandler-broker/chandler/core/plugin"
@@ -77,6 +78,7 @@ func TestData(t *testing.T) {
 func TestPort(t *testing.T) {
 	d, dir := configured(t, `{}`)
 	again := &demo{} // the new process, while the old one runs
+	t.Cleanup(again.close)
 	req := &plugin.ConfigureRequest{Config: plugin.JSON(`{}`), DataDirectory: dir}
 	if err := again.Configure(t.Context(), req); err != nil || again.address != d.address {
 		t.Errorf("got %v, %v; expected %v", again.address, err, d.address)
@@ -85,8 +87,10 @@ func TestPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = http.Serve(stranger, http.NotFoundHandler()) })
+	defer serving.Wait()
 	defer stranger.Close()
-	go func() { _ = http.Serve(stranger, http.NotFoundHandler()) }()
 	taken := stranger.Addr().(*net.TCPAddr).Port
 	if err := d.store.setPort(taken); err != nil {
 		t.Fatal(err)

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net"
 	"net/url"
@@ -15,6 +13,7 @@ import (
 // demo serves one backend: a directory and the port that serves it.
 type demo struct {
 	store *store
+	data  *dataService // nil before Configure
 	// address is where the key-value service listens: host and port.
 	address address
 }
@@ -44,10 +43,14 @@ func (d *demo) Configure(ctx context.Context, req *plugin.ConfigureRequest) erro
 	if err != nil {
 		return plugin.Unavailable(0, "The directory cannot be used.").WithCause(err)
 	}
-	d.store = store
-	d.address, err = serveData(ctx, store, config.Listen)
+	d.close()
+	d.store, d.data = store, newDataService(store)
+	d.address, err = d.data.listen(ctx, config.Listen)
 	return err
 }
+
+// close ends the key-value service; else it ends with the process.
+func (d *demo) close() { d.data.close() }
 
 // instanceOutputs are the outputs of Provision and Update.
 type instanceOutputs struct {
@@ -218,103 +221,11 @@ func (d *demo) Deprovision(ctx context.Context, req *plugin.InstanceRequest) (pl
 		})
 }
 
-// bindingOutputs are the outputs of Bind.
-type bindingOutputs struct {
-	URI      string `json:"uri"`
-	Username string `json:"username"`
-	Password string `json:"password"`
-	Access   string `json:"access"`
-}
-
-// Bind writes a password's hash. A repeat of the operation derives the same password;
-// another operation for the same binding replaces it.
-func (d *demo) Bind(ctx context.Context, req *plugin.BindingRequest) (plugin.Result, error) {
-	var in bindInputs
-	if err := req.Inputs.Decode(&in); err != nil {
-		return plugin.Result{}, err
-	}
-	if in.Access == "" {
-		in.Access = "read-write"
-	}
-	out := bindingOutputs{Username: "u" + key(req.BindingID)[:16], Password: req.Secret("password", 32), Access: in.Access}
-	uri := url.URL{Scheme: "http", User: url.UserPassword(out.Username, out.Password),
-		Host: d.address.String(), Path: "/" + key(req.InstanceID) + "/"}
-	out.URI = uri.String()
-	w := d.work("bind", req.OperationID, withInstanceFaults(in.behaviour, req), req.Handle, req.Progress)
-	return w.run(ctx,
-		func() error { return d.mustExist(req.InstanceID) },
-		func() (plugin.Result, error) { return plugin.Done(out), d.putBinding(req, out) })
-}
-
-func (d *demo) putBinding(req *plugin.BindingRequest, out bindingOutputs) error {
-	return d.store.locked(func(t *turn) error {
-		r, err := t.read(key(req.InstanceID))
-		if err == nil && r == nil {
-			err = vanished()
-		}
-		if err != nil {
-			return err
-		}
-		b := bindingRecord{
-			Username:       out.Username,
-			PasswordSHA256: hash(out.Password),
-			Access:         out.Access,
-			Created:        mark{req.OperationID, req.Fence},
-		}
-		if old, ok := r.Bindings[req.BindingID]; ok && old.Created.Fence > req.Fence {
-			return plugin.Failed("A later call has changed this already.").
-				WithDetail("the call's fence is %d, the binding's %d", req.Fence, old.Created.Fence)
-		}
-		r.Bindings[req.BindingID] = b
-		r.Fence = max(r.Fence, req.Fence)
-		return t.write(r)
-	})
-}
-
-// Unbind removes the binding's entry.
-func (d *demo) Unbind(ctx context.Context, req *plugin.BindingRequest) (plugin.Result, error) {
-	var in bindInputs
-	if err := req.Inputs.Decode(&in); err != nil {
-		return plugin.Result{}, err
-	}
-	w := d.work("unbind", req.OperationID, withInstanceFaults(in.behaviour, req), req.Handle, req.Progress)
-	return w.run(ctx,
-		func() error { return nil },
-		func() (plugin.Result, error) {
-			return plugin.Done(nil), d.store.locked(func(t *turn) error {
-				r, err := t.read(key(req.InstanceID))
-				if err != nil || r == nil {
-					return err
-				}
-				if _, ok := r.Bindings[req.BindingID]; !ok {
-					return nil
-				}
-				delete(r.Bindings, req.BindingID)
-				r.Fence = max(r.Fence, req.Fence)
-				return t.write(r)
-			})
-		})
-}
-
-// withInstanceFaults adds the failures that the instance's inputs inject into binds and unbinds.
-func withInstanceFaults(b behaviour, req *plugin.BindingRequest) behaviour {
-	var instance instanceInputs
-	if err := json.Unmarshal(orObject(req.Instance.Inputs.Raw()), &instance); err == nil {
-		b.Fail = append(b.Fail, instance.Fail...)
-	}
-	return b
-}
-
 func orObject(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {
 		return json.RawMessage(`{}`)
 	}
 	return raw
-}
-
-func hash(password string) string {
-	sum := sha256.Sum256([]byte(password))
-	return hex.EncodeToString(sum[:])
 }
 
 // address is a host and a port.

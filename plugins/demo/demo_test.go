@@ -25,6 +25,7 @@ import (
 func configured(t *testing.T, config string) (*demo, string) {
 	t.Helper()
 	d, dir := &demo{}, t.TempDir()
+	t.Cleanup(d.close)
 	if err := d.Configure(t.Context(), &plugin.ConfigureRequest{Backend: "demo", Config: plugin.JSON(config), DataDirectory: dir}); err != nil {
 		t.Fatal(err)
 	}
