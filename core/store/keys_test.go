@@ -261,10 +261,28 @@ func resealAll(ctx context.Context, r *store.Resealer, limit int) (total core.Re
 	return total, nil
 }
 
+// overBoth runs a test over both stores; open opens the test's database with a cipher, again after a Close.
+func overBoth(t *testing.T, test func(t *testing.T, open func(store.Cipher) core.Store)) {
+	t.Run("sqlite", func(t *testing.T) {
+		dir := t.TempDir()
+		test(t, func(cipher store.Cipher) core.Store {
+			return open(t, dir, func(c *store.SQLiteConfig) { c.Cipher = cipher })
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		dsn := newDatabase(t)
+		test(t, func(cipher store.Cipher) core.Store {
+			return openPostgres(t, store.PostgresConfig{DSN: dsn, Cipher: cipher})
+		})
+	})
+}
+
 // A store in the clear is encrypted while it is used, and rotated, and reads the same all the time.
-func TestReseal(t *testing.T) {
-	dir, m := t.TempDir(), master(t)
-	plain := open(t, dir)
+func TestReseal(t *testing.T) { overBoth(t, testReseal) }
+
+func testReseal(t *testing.T, open func(store.Cipher) core.Store) {
+	m := master(t)
+	plain := open(nil)
 	must(t, plain.Update(t.Context(), canaries))
 	want := everything(t, plain)
 	if sealed, clear, err := store.NewResealer(plain, nil).Probe(t.Context()); err != nil || sealed || !clear {
@@ -273,7 +291,7 @@ func TestReseal(t *testing.T) {
 	must(t, plain.Close())
 
 	k, document := loaded(t, true, m)
-	s := open(t, dir, func(c *store.SQLiteConfig) { c.Cipher = k })
+	s := open(k)
 	if got := everything(t, s); got != want {
 		t.Errorf("before the rewrap:\n%s\nwant\n%s", got, want)
 	}
@@ -335,10 +353,12 @@ func everything(t *testing.T, s core.Store) string {
 }
 
 // A rewrap beside writers loses none of their writes.
-func TestResealLosesNoWrite(t *testing.T) {
+func TestResealLosesNoWrite(t *testing.T) { overBoth(t, testResealLosesNoWrite) }
+
+func testResealLosesNoWrite(t *testing.T, open func(store.Cipher) core.Store) {
 	const instances, rounds = 20, 40
 	k, document := loaded(t, false, master(t))
-	s := open(t, t.TempDir(), func(c *store.SQLiteConfig) { c.Cipher = k })
+	s := open(k)
 	put := func(id, round int) error {
 		return s.Update(t.Context(), func(tx core.Tx) error {
 			return tx.PutInstance(&core.Instance{ID: fmt.Sprint("i", id), Parameters: fmt.Appendf(nil, `{"round":%d}`, round), CreatedAt: time.Now()})
@@ -408,8 +428,8 @@ func TestResealOfDamage(t *testing.T) {
 
 // TestConformanceWithKeyring runs the whole suite over real encryption.
 func TestConformanceWithKeyring(t *testing.T) {
+	k, _ := loaded(t, false, master(t))
 	storetest.Run(t, func(t *testing.T) core.Store {
-		k, _ := loaded(t, false, master(t))
 		return open(t, t.TempDir(), func(c *store.SQLiteConfig) { c.Cipher = k })
 	})
 }
