@@ -19,7 +19,7 @@ func catalogStatus(io streams) *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 	}
 	a.flags(c)
-	c.Flags().BoolVar(&reload, "reload", false, "read the files now and, if they are valid, make them the active revision")
+	c.Flags().BoolVar(&reload, "reload", false, "read the files now; if they are valid, they become the active revision")
 	format := outputFlag(c)
 	c.PreRunE = func(cmd *cobra.Command, _ []string) error { return a.open(cmd.Context()) }
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
