@@ -136,3 +136,17 @@ type Counts struct {
 	Instances, Bindings int64
 	Unfinished          map[Verb]int64
 }
+
+// Trimmer is a Store that can shorten what grows with time. Both stores of core/store
+// are. Safe for concurrent use, by several replicas, too.
+type Trimmer interface {
+	// Trim deletes, in transactions of its own, finished operations of living instances
+	// and bindings that finished before the time and have keep (at least 1) newer ones
+	// of the same instance or binding, and definitions that nothing refers to any
+	// more. It looks at the whole store: once in some hours is enough. On an error it
+	// gives what was done before.
+	Trim(ctx context.Context, before time.Time, keep int) (Trimmed, error)
+}
+
+// Trimmed says how many rows a Trim has deleted.
+type Trimmed struct{ Operations, Definitions int }

@@ -40,9 +40,7 @@ const keepLease = 24 * time.Hour
 
 // leases implements core.Leases but for the hints.
 type leases struct {
-	// update is the store's Update with its own transaction.
-	update func(context.Context, func(*tx) error) error
-	view   func(context.Context, func(*tx) error) error
+	transactions
 
 	mu sync.Mutex
 	// made are the holders whose lease was made here: one without a row has ended.

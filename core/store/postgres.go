@@ -23,7 +23,7 @@ type PostgresConfig struct {
 	// Cipher seals the secret columns. Nil stores them as they are.
 	Cipher Cipher
 	// Connections is how many transactions run at once, from this process. A quarter
-	// of them is kept for Views. Three more connections are for leases and hints. Default 16.
+	// of them is kept for Views. Five more are for leases and hints. Default 16.
 	Connections int
 	// Wait is how long a transaction waits for a free connection before it is
 	// refused with core.CodeOverloaded. Default 5 s.
@@ -103,14 +103,14 @@ func OpenPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error)
 	}
 	work, stop := context.WithCancel(context.Background())
 	p := &Postgres{config: config, updates: make(chan struct{}, max(1, config.Connections*3/4)), stop: stop}
-	p.leases = leases{update: p.updateOwn, view: p.viewOwn, made: map[string]bool{}}
+	p.leases = leases{transactions: transactions{p.updateOwn, p.viewOwn}, made: map[string]bool{}}
 	p.pool, err = pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	few := settings.Copy()
-	few.MaxConns = 2
+	few.MaxConns = 4
 	p.own, err = pgxpool.NewWithConfig(ctx, few)
 	if err != nil {
 		p.pool.Close()
@@ -151,7 +151,7 @@ func (p *Postgres) Update(ctx context.Context, fn func(core.Tx) error) error {
 	})
 }
 
-// updateOwn and viewOwn are for leases.
+// updateOwn and viewOwn are for leases and for Trim.
 func (p *Postgres) updateOwn(ctx context.Context, fn func(*tx) error) error {
 	return p.call(func() error {
 		return p.update(ctx, p.own, func(t core.Tx) error { return fn(t.(*tx)) })
@@ -332,9 +332,10 @@ func prepareConnections(settings *pgxpool.Config, config PostgresConfig) {
 	set("tcp_keepalives_interval", "5")
 	set("tcp_keepalives_count", "3")
 	// Tables grow from nothing to millions of rows faster than statistics follow; all
-	// statements have their index.
+	// statements have their index. What is over in a millisecond needs no helpers.
 	set("enable_seqscan", "off")
 	set("jit", "off")
+	set("max_parallel_workers_per_gather", "0")
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = min(config.Wait, 5*time.Second)
 	}

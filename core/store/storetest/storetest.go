@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, options ...Option) {
 	t.Run("operation lists", c.operationLists)
 	t.Run("held operations and states", c.held)
 	t.Run("deletion", c.deletion)
+	t.Run("trimming", c.trim)
 	t.Run("steps and fences", c.stepsAndFences)
 	t.Run("secrets", c.secrets)
 	t.Run("reservations", c.reservations)
