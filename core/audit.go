@@ -1,7 +1,10 @@
 package core
 
 import (
+	"encoding/json"
 	"log/slog"
+	"maps"
+	"slices"
 )
 
 // outcomeWords are the results in audit records.
@@ -59,8 +62,28 @@ func (b *Broker) auditSubject(verb Verb, instanceID, bindingID, operation string
 
 func auditCaller(c Caller) []slog.Attr {
 	attrs := []slog.Attr{slog.String("user", c.User), slog.String("request_id", c.RequestID)}
-	if len(c.Identity) > 0 {
-		attrs = append(attrs, slog.String("identity", string(c.Identity)))
+	if who := auditIdentity(c.Identity); who != "" {
+		attrs = append(attrs, slog.String("identity", who))
 	}
 	return attrs
+}
+
+// identityFields are what an audit record keeps of an originating identity: who it is. The
+// rest of the header is the platform's own and may be anything.
+var identityFields = []string{"platform", "user_id", "user_name", "username", "uid"}
+
+func auditIdentity(identity json.RawMessage) string {
+	if len(identity) == 0 {
+		return ""
+	}
+	who := object(identity)
+	maps.DeleteFunc(who, func(field string, value any) bool {
+		_, text := value.(string)
+		return !text || !slices.Contains(identityFields, field)
+	})
+	raw, err := CanonicalJSON(who)
+	if err != nil || len(who) == 0 {
+		return ""
+	}
+	return string(raw)
 }
