@@ -34,8 +34,8 @@ type BrokerOptions struct {
 	// MasterKey is the file of the store's master key, which is made if it is absent.
 	// Default: one in Dir. Several brokers over one database need the same.
 	MasterKey string
-	Env    []string
-	Log    io.Writer
+	Env       []string
+	Log       io.Writer
 }
 
 // Broker is a running `chandler serve`.
