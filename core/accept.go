@@ -29,7 +29,7 @@ type acceptance struct {
 // if it returns verdictNew it has journaled the operation with admit. The
 // operation's goroutine starts after the commit; finished is closed when it ends.
 func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *effects, op *Operation) (acceptance, error)) (
-	acc acceptance, finished <-chan struct{}, release func(), err error) {
+	acc acceptance, finished *watch, release func(), err error) {
 	op, err := b.newOperation(r)
 	if err != nil {
 		return acc, nil, nil, AsError(err)

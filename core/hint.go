@@ -28,7 +28,7 @@ func (r *replica) listen() {
 func (r *replica) heard(h Hint) {
 	switch h.Kind {
 	case HintFinished:
-		r.b.sched.finished(h.ID)
+		r.b.sched.finished(h.ID, nil)
 	case HintInterrupt:
 		r.b.sched.interrupt(h.ID)
 	case HintConsider:
@@ -67,7 +67,7 @@ func (r *replica) polls() {
 			switch state := states[id]; {
 			case !state.Unfinished(): // or gone
 				r.b.sched.interrupt(id)
-				r.b.sched.finished(id)
+				r.b.sched.finished(id, nil)
 			case state == OperationCancelling:
 				r.b.sched.interrupt(id)
 			}

@@ -82,7 +82,7 @@ func (b *Broker) announce(fx *effects) {
 		b.cfg.Observe.OperationFinished(op.Backend, op.Verb, code, op.FinishedAt.Sub(op.CreatedAt))
 		b.cfg.Trace.Finished(op)
 		b.auditFinish(op)
-		b.sched.finished(op.ID)
+		b.sched.finished(op.ID, op)
 		b.hint(HintFinished, op.ID)
 	}
 	for _, id := range fx.consider {

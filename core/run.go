@@ -68,7 +68,7 @@ func (b *Broker) perform(j *job, pc *pendingCall) bool {
 	}
 	again, phase := false, pc.phase
 	ok := b.insist(writeSettle, j, func(tx Tx, fx *effects, w *work, landed bool) (err error) {
-		again, phase = true, w.op.Phase
+		again, phase, j.alone = true, w.op.Phase, false
 		if landed {
 			return nil
 		}
@@ -76,12 +76,13 @@ func (b *Broker) perform(j *job, pc *pendingCall) bool {
 			return w.unpinned
 		}
 		again, err = b.settle(tx, fx, w, res, callErr)
-		phase = w.op.Phase
+		phase, j.alone = w.op.Phase, len(w.unfinished) == 1 && !w.op.State.Unfinished()
 		return err
 	})
 	if phase == PhaseUndo && pc.phase != PhaseUndo {
 		j.calls = 0 // an undo gets a full call, too, however late it is
 	}
+	j.alone = j.alone && ok
 	return ok && again && j.tenure.ctx.Err() == nil
 }
 

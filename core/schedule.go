@@ -40,6 +40,8 @@ type job struct {
 	started               bool // its goroutine runs
 	serialize             bool // its plugin takes one call per instance
 	calls                 int  // plugin calls of this run since the operation's phase began
+	alone                 bool // it ended the only unfinished operation of its instance
+	awaited               bool // another job could not start because of it; guarded by scheduler.mu
 }
 
 // holds tells whether the operation is still the one that the job was made for: a row with
@@ -99,6 +101,7 @@ func (s *scheduler) drop(id string) {
 func (s *scheduler) start(j *job, first *pendingCall) bool {
 	for _, other := range s.busy[j.instance] {
 		if other.binding == "" || j.binding == "" || other.binding == j.binding || other.serialize || j.serialize {
+			other.awaited = true
 			return false
 		}
 	}
@@ -107,9 +110,11 @@ func (s *scheduler) start(j *job, first *pendingCall) bool {
 	}
 	j.started = s.b.spawn(func() {
 		s.b.run(j, first)
-		s.ended(j)
+		more := s.ended(j)
 		j.tenure.jobs.Done()
-		s.consider(j.instance)
+		if more {
+			s.consider(j.instance)
+		}
 	})
 	if !j.started {
 		j.tenure.jobs.Done()
@@ -119,8 +124,9 @@ func (s *scheduler) start(j *job, first *pendingCall) bool {
 	return true
 }
 
-// ended forgets a job whose goroutine is done.
-func (s *scheduler) ended(j *job) {
+// ended forgets a job whose goroutine is done; more tells whether the instance may have
+// other work. Where replicas share the store, it always may.
+func (s *scheduler) ended(j *job) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j.cancel(nil)
@@ -131,6 +137,7 @@ func (s *scheduler) ended(j *job) {
 	} else {
 		s.busy[j.instance] = rest
 	}
+	return !j.alone || j.awaited || s.b.replica != nil
 }
 
 // consider looks at the unfinished operations of an instance and starts or

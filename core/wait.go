@@ -8,7 +8,7 @@ import (
 // waiting is how an accepted or joined operation is answered.
 type waiting struct {
 	op       *Operation
-	finished <-chan struct{}
+	finished *watch
 	release  func()
 	joined   bool
 	// may202: the caller takes 202 for this verb and plan.
@@ -62,7 +62,10 @@ func (b *Broker) outcome(ctx context.Context, w *waiting, timeUp <-chan time.Tim
 	var again <-chan time.Time
 	for failures := 0; ; {
 		select {
-		case <-w.finished:
+		case <-w.finished.closed:
+			if op := w.finished.op; op != nil {
+				return op, nil
+			}
 			w.release()
 			w.finished, w.release = b.sched.watch(w.op.ID)
 		case <-again:

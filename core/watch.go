@@ -4,11 +4,13 @@ package core
 type watch struct {
 	closed  chan struct{}
 	watched int
+	// op is the operation if it succeeded here; set before closed is closed, then only read.
+	op *Operation
 }
 
-// watch gives a channel that is closed when the operation finishes, here or at another
-// replica. Whoever watches looks at the store afterwards: it may have finished before.
-func (s *scheduler) watch(id string) (finished <-chan struct{}, release func()) {
+// watch gives what is closed when the operation finishes, here or at another replica.
+// Whoever watches looks at the store first, since it may have finished before.
+func (s *scheduler) watch(id string) (finished *watch, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.done[id]
@@ -17,7 +19,7 @@ func (s *scheduler) watch(id string) (finished <-chan struct{}, release func()) 
 		s.done[id] = w
 	}
 	w.watched++
-	return w.closed, func() {
+	return w, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if w.watched--; w.watched == 0 && s.done[id] == w {
@@ -26,11 +28,15 @@ func (s *scheduler) watch(id string) (finished <-chan struct{}, release func()) 
 	}
 }
 
-// finished tells all who watch the operation.
-func (s *scheduler) finished(id string) {
+// finished tells all who watch the operation. op is how it ended, if that is known here;
+// without, or after a failure, they read it in the store.
+func (s *scheduler) finished(id string, op *Operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.done[id]; w != nil {
+		if op != nil && op.State == OperationSucceeded {
+			w.op = op
+		}
 		close(w.closed)
 		delete(s.done, id)
 	}
