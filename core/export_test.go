@@ -12,3 +12,6 @@ func Watchers(b *Broker, operation string) int {
 
 // Sweep deletes old tombstones now.
 func (b *Broker) Sweep() { b.sweepOnce() }
+
+// Trim shortens the store's history now.
+func (b *Broker) Trim() { b.trimOnce() }

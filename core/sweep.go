@@ -9,11 +9,14 @@ const (
 	sweepBatch = 500
 )
 
-// sweep deletes old tombstones until the broker closes.
+// sweep deletes old tombstones, and now and then trims the store, until the broker closes.
 func (b *Broker) sweep() {
 	defer b.wg.Done()
-	for {
+	for n := 0; ; n++ {
 		b.sweepOnce()
+		if n%trimEvery == trimAfter {
+			b.trimOnce()
+		}
 		if !b.pause(b.ctx, sweepEvery) {
 			return
 		}
