@@ -94,6 +94,8 @@ type Broker struct {
 	alone   *tenure  // without Leases
 	replica *replica // with Leases
 
+	works chan struct{} // full while maxWorks transactions of the work are under way
+
 	mu       sync.Mutex
 	phase    brokerPhase
 	requests int           // that are being answered
@@ -119,7 +121,7 @@ func New(cfg Config) (*Broker, error) {
 	b.ctx, b.stop = context.WithCancelCause(context.Background())
 	b.clock = &clock{now: b.cfg.Now, random: b.cfg.Random}
 	b.sched = newScheduler(b)
-	b.answered = make(chan struct{})
+	b.answered, b.works = make(chan struct{}), make(chan struct{}, maxWorks)
 	if b.cfg.Leases != nil {
 		b.replica = newReplica(b)
 	} else {

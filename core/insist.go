@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"slices"
 )
@@ -34,7 +35,7 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 	var attempts []attempt
 	for failures := 0; ; failures++ {
 		mine, taken := false, false
-		err := b.commit(j.tenure.ctx, w, func(tx Tx, fx *effects) error {
+		err := b.commitWork(j.tenure.ctx, w, func(tx Tx, fx *effects) error {
 			mine, taken = false, false
 			unfinished, err := tx.Unfinished(j.instance)
 			if err != nil {
@@ -82,6 +83,22 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 			return false
 		}
 	}
+}
+
+// maxWorks bounds the transactions that the work of operations has under way: requests
+// must find room in the store's queue while thousands of operations resume.
+const maxWorks = 256
+
+// commitWork is commit in a goroutine of its own: the deep stack that a transaction needs
+// must not stay with each of thousands of operations that wait for their plugins.
+func (b *Broker) commitWork(ctx context.Context, w write, fn func(Tx, *effects) error) error {
+	b.works <- struct{}{}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-b.works }()
+		done <- b.commit(ctx, w, fn)
+	}()
+	return <-done
 }
 
 // operationOf gives the operation with that id, nil if it is not among them.

@@ -78,13 +78,17 @@ func makePrivate(path string) error {
 // dsn is the driver's name for the database with the settings of a connection.
 func dsn(path string, config SQLiteConfig, reader bool) string {
 	q := url.Values{"_dqs": {"0"}}
+	cache := 32 << 10 // KiB; the kernel keeps the file's pages, too
+	if reader {
+		cache = 8 << 10 // each of several
+	}
 	for _, p := range []string{
 		fmt.Sprintf("busy_timeout(%d)", config.BusyTimeout.Milliseconds()),
 		"synchronous(FULL)",
 		"foreign_keys(1)",
-		"secure_delete(FAST)",                            // deleted secrets do not linger in pages that are written anyway
-		"journal_size_limit(67108864)",                   // a long View may grow the log; afterwards it shrinks to this
-		"wal_autocheckpoint(8000)", "cache_size(-65536)", // KiB
+		"secure_delete(FAST)",          // deleted secrets do not linger in pages that are written anyway
+		"journal_size_limit(67108864)", // a long View may grow the log; afterwards it shrinks to this
+		"wal_autocheckpoint(8000)", fmt.Sprintf("cache_size(-%d)", cache),
 		"temp_store(MEMORY)", // nothing secret in temporary files
 	} {
 		q.Add("_pragma", p)
