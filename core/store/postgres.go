@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,9 @@ type PostgresConfig struct {
 	// Connections is how many transactions run at once, from this process. A quarter
 	// of them is kept for Views. Five more are for leases and hints. Default 16.
 	Connections int
+	// Queue is how many Updates may wait for their turn before more are refused with
+	// core.CodeOverloaded. Default 4096.
+	Queue int
 	// Wait is how long a transaction waits for a free connection before it is
 	// refused with core.CodeOverloaded. Default 5 s.
 	Wait time.Duration
@@ -45,6 +49,9 @@ func (c PostgresConfig) withDefaults() PostgresConfig {
 		c.Connections = 16
 	}
 	c.Connections = max(c.Connections, 4)
+	if c.Queue <= 0 {
+		c.Queue = 4096
+	}
 	if c.Wait <= 0 {
 		c.Wait = 5 * time.Second
 	}
@@ -69,7 +76,8 @@ func (c PostgresConfig) withDefaults() PostgresConfig {
 type Postgres struct {
 	config  PostgresConfig
 	pool    *pgxpool.Pool
-	updates chan struct{} // holds one for each Update that may run
+	updates chan struct{} // holds one for each Update that runs
+	waiting atomic.Int64  // Updates that wait to run
 	own     *pgxpool.Pool // for leases and hints, which must not wait behind Updates
 	leases
 	hints   *notifier
@@ -134,21 +142,39 @@ func (p *Postgres) View(ctx context.Context, fn func(core.Tx) error) error {
 // ctx changes nothing but whether fn runs again.
 func (p *Postgres) Update(ctx context.Context, fn func(core.Tx) error) error {
 	return p.call(func() error {
-		wait := time.NewTimer(p.config.Wait)
-		defer wait.Stop()
-		if err := ctx.Err(); err != nil {
+		if err := p.enter(ctx); err != nil {
 			return err
-		}
-		select {
-		case p.updates <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-wait.C:
-			return refused("too many transactions wait for a connection", nil)
 		}
 		defer func() { <-p.updates }()
 		return p.update(ctx, p.pool, fn)
 	})
+}
+
+// enter waits for the turn of an Update.
+func (p *Postgres) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case p.updates <- struct{}{}:
+		return nil
+	default:
+	}
+	if p.waiting.Add(1) > int64(p.config.Queue) {
+		p.waiting.Add(-1)
+		return errFull
+	}
+	defer p.waiting.Add(-1)
+	wait := time.NewTimer(p.config.Wait)
+	defer wait.Stop()
+	select {
+	case p.updates <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		return refused("wait for a connection", errors.New("too many transactions run"))
+	}
 }
 
 // updateOwn and viewOwn are for leases and for Trim.
@@ -324,9 +350,9 @@ func prepareConnections(settings *pgxpool.Config, config PostgresConfig) {
 	millis := func(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 	set("application_name", "chandler")
 	set("statement_timeout", millis(config.Timeout))
+	// A frozen broker must not keep its locks longer than others wait for them; fn is quick.
 	set("lock_timeout", millis(config.Timeout*2/3))
-	// A frozen broker must not keep its locks; fn is quick.
-	set("idle_in_transaction_session_timeout", millis(min(config.Timeout, 10*time.Second)))
+	set("idle_in_transaction_session_timeout", millis(config.Timeout/3))
 	set("client_connection_check_interval", "5s") // while it waits for a lock
 	set("tcp_keepalives_idle", "10")
 	set("tcp_keepalives_interval", "5")

@@ -250,5 +250,5 @@ var (
 	errClosed = core.Errorf(core.CodeUnavailable, "The broker is shutting down.").
 			WithHint("Try again in a moment.").WithDetail("the store is closed")
 	errFull = &core.Error{Code: core.CodeOverloaded, Message: "Too many changes wait to be stored.",
-		Hint: "Try again in a moment.", Detail: "the queue of the store's writer is full", RetryAfter: time.Second}
+		Hint: "Try again in a moment.", Detail: "the queue of updates is full", RetryAfter: time.Second}
 )

@@ -1,0 +1,283 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/chandler-broker/chandler/core"
+	"github.com/chandler-broker/chandler/core/store/storetest/postgres"
+)
+
+// startPostgres starts a server of the test's own.
+func startPostgres(t *testing.T, settings ...string) *postgres.Server {
+	t.Helper()
+	server, err := postgres.Start("", append(settings, "fsync=off")...)
+	if errors.Is(err, postgres.ErrNotInstalled) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+func openedPostgres(t *testing.T, config PostgresConfig) *Postgres {
+	t.Helper()
+	s, err := OpenPostgres(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestFrozenReplica is one that stops in the middle of a transaction: the server
+// takes its locks away, and when it goes on, it begins again.
+func TestFrozenReplica(t *testing.T) {
+	server := startPostgres(t)
+	config := PostgresConfig{DSN: server.DSN(), Timeout: 1500 * time.Millisecond}
+	frozen, other := openedPostgres(t, config), openedPostgres(t, config)
+	runs := 0
+	err := frozen.Update(t.Context(), func(tx core.Tx) error {
+		runs++
+		if err := tx.PutInstance(&core.Instance{ID: "i", PlanID: "of the frozen one"}); err != nil {
+			return err
+		}
+		if runs == 1 { // this returns when the server has ended our transaction
+			return other.Update(context.Background(), func(tx core.Tx) error {
+				return tx.PutInstance(&core.Instance{ID: "i", PlanID: "of the other"})
+			})
+		}
+		in, err := tx.Instance("i")
+		if err == nil && in.PlanID != "of the frozen one" {
+			t.Errorf("the second time it reads %q", in.PlanID)
+		}
+		return err
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%v after %d runs, want success after 2", err, runs)
+	}
+}
+
+func TestCommitsAreDurable(t *testing.T) {
+	server := startPostgres(t, "synchronous_commit=off")
+	s := openedPostgres(t, PostgresConfig{DSN: server.DSN()})
+	var level string
+	if err := s.pool.QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&level); err != nil || level != "on" {
+		t.Errorf("synchronous_commit is %q, %v", level, err)
+	}
+}
+
+func TestFoldedCountsAreTheSame(t *testing.T) {
+	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN()})
+	all := func() (uses []core.PlanUse, counts core.Counts) {
+		err := s.View(t.Context(), func(tx core.Tx) (err error) {
+			if uses, err = tx.PlansInUse(); err != nil {
+				return err
+			}
+			counts, err = tx.Counts()
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uses, counts
+	}
+	err := s.Update(t.Context(), func(tx core.Tx) error {
+		for i := range foldFrom + 10 {
+			id := fmt.Sprint(i % 400)
+			if err := tx.PutInstance(&core.Instance{ID: id, PlanID: fmt.Sprint("p", i%3), Definition: "d"}); err != nil {
+				return err
+			}
+			for _, b := range []string{"a", "b"} {
+				if err := tx.PutBinding(&core.Binding{InstanceID: id, ID: b}); err != nil {
+					return err
+				}
+			}
+			if i%4 == 0 {
+				if err := tx.DeleteInstance(id); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	uses, counts := all()
+	rows := func() (n int) {
+		err := s.pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM uses_changes) + (SELECT count(*) FROM counts_changes)").Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if rows() < foldFrom {
+		t.Fatalf("only %d changes: the test tests nothing", rows())
+	}
+	s.foldOnce(t.Context())
+	if rows() > 10 {
+		t.Errorf("%d changes are left", rows())
+	}
+	usesAfter, countsAfter := all()
+	if fmt.Sprint(uses) != fmt.Sprint(usesAfter) || fmt.Sprint(counts) != fmt.Sprint(countsAfter) {
+		t.Errorf("before: %v, %v\nafter: %v, %v", uses, counts, usesAfter, countsAfter)
+	}
+}
+
+// TestPostgresPlans checks that no statement reads a whole table that grows.
+func TestPostgresPlans(t *testing.T) {
+	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN()})
+	queries := []string{
+		selectInstance, selectInstanceKeys, updateInstanceKeys, updateInstance, deleteInstance, deleteInstanceSecrets,
+		deleteInstanceReservations, orphanInstance, stripInstance, selectBinding, listBindings, deleteBinding,
+		deleteBindingSecrets, orphanBinding, stripBinding, updateOperation, selectOperation, latestOperation,
+		unfinishedOfInstance, unfinishedOfAll, deleteOperation, isGone, deleteTombstones, selectSeq, addStep, listSteps,
+		selectSecret, selectReservation, listReservations, release, hasDefinition, selectDefinition,
+		plansOfOperations, selectDocument, unfinishedHolders, instancesHeld, holdersOfInstance, claimInstance,
+		freeOperations, leaseEnd, selectOperationInstance, selectReservations, selectHistory, deleteHistory, newestOperation,
+		definitionsOfNewer, statesOfOperations,
+	}
+	states := func(s ...core.OperationState) []core.OperationState { return s }
+	for _, f := range []core.OperationFilter{
+		{}, {InstanceID: "i", BindingID: "b"}, {InstanceID: "i"}, {BindingID: "b"}, {Verb: core.VerbBind},
+		{States: states(core.OperationFailed)}, {States: states(core.OperationPending)},
+	} {
+		query, _ := listOperations(f, math.MaxInt64)
+		queries = append(queries, query)
+	}
+	for _, f := range []core.InstanceFilter{{}, {PlanID: "p"}, {ServiceID: "s"}, {Backend: "b"}} {
+		query, _ := (&pgConn{}).page(f)
+		queries = append(queries, query)
+	}
+	c, err := pgx.ConnectConfig(t.Context(), s.pool.Config().ConnConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	for i, query := range queries {
+		name := fmt.Sprintf("q%d", i)
+		if _, err := c.Exec(t.Context(), "PREPARE "+name+" AS "+translated(query)); err != nil {
+			t.Errorf("%v\n%s", err, translated(query))
+			continue
+		}
+		if _, err := c.Exec(t.Context(), "SET plan_cache_mode = force_generic_plan"); err != nil {
+			t.Fatal(err)
+		}
+		call := "EXECUTE " + name
+		if n := strings.Count(query, "?"); n > 0 {
+			call += "(" + strings.TrimSuffix(strings.Repeat("NULL, ", n), ", ") + ")"
+		}
+		rows, err := c.Query(t.Context(), "EXPLAIN "+call, pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatalf("%v\n%s", err, query)
+		}
+		for _, line := range lines {
+			// What triggers append is small, since it is folded.
+			if strings.Contains(line, "Seq Scan") && !strings.Contains(line, "_changes") {
+				t.Errorf("%s\n%s", translated(query), strings.Join(lines, "\n"))
+				break
+			}
+		}
+	}
+}
+
+// TestRollingUpgrade brings a schema on while a replica of the version before works.
+func TestRollingUpgrade(t *testing.T) {
+	dsn := startPostgres(t).DSN()
+	old := openedPostgres(t, PostgresConfig{DSN: dsn})
+	list, err := loadMigrations(postgresMigrationFiles, "migrations/postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := migration{version: len(list) + 1, name: "next", sql: fmt.Sprintf("-- compatible_from: %d\nALTER TABLE instances ADD COLUMN colour TEXT NOT NULL DEFAULT ''", len(list))}
+	migrateTo := func(list []migration) error {
+		c, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(context.Background())
+		return (&postgresSchema{conn: c, now: time.Now}).migrate(t.Context(), list)
+	}
+	work := func(when string, s *Postgres) {
+		t.Helper()
+		for i := range 8 { // more than the prepared statements' generic plans need
+			err := s.Update(t.Context(), func(tx core.Tx) error {
+				if err := tx.PutInstance(&core.Instance{ID: fmt.Sprint(when, i)}); err != nil {
+					return err
+				}
+				_, err := tx.Instance(fmt.Sprint(when, i))
+				return err
+			})
+			if err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+	}
+	work("before", old)
+	// A transaction of the old one is in the way; the migration waits without holding others up.
+	err = old.Update(t.Context(), func(tx core.Tx) error {
+		if err := tx.PutInstance(&core.Instance{ID: "in the way"}); err != nil {
+			return err
+		}
+		bound, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		c, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			return err
+		}
+		defer c.Close(context.Background())
+		if err := (&postgresSchema{conn: c, now: time.Now}).migrate(bound, append(list, next)); err == nil {
+			t.Error("the migration did not wait")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migrateTo(append(list, next)); err != nil {
+		t.Fatal(err)
+	}
+	work("beside the new schema", old)
+	again := openedPostgres(t, PostgresConfig{DSN: dsn}) // the old program starts once more
+	work("after a restart", again)
+	far := next
+	far.version, far.sql = next.version+1, fmt.Sprintf("-- compatible_from: %d\nSELECT 1", next.version)
+	if err := migrateTo(append(list, next, far)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenPostgres(t.Context(), PostgresConfig{DSN: dsn}); core.CodeOf(err) != core.CodeConflict {
+		t.Errorf("a program that is two versions behind opens: %v", err)
+	}
+	broken := far
+	broken.version, broken.sql = far.version+1, "-- compatible_from: 1\nCREATE TABLE half (x int); SELECT 1/0"
+	if err := migrateTo(append(list, next, far, broken)); err == nil || !strings.Contains(err.Error(), "division by zero") {
+		t.Errorf("a broken migration: %v", err)
+	}
+	var half bool
+	if err := again.pool.QueryRow(t.Context(), "SELECT to_regclass('half') IS NOT NULL").Scan(&half); err != nil || half {
+		t.Errorf("half of the migration was kept: %v, %v", half, err)
+	}
+	for _, sql := range []string{"SELECT 1", "-- compatible_from: 0\n", "-- compatible_from: 9\n", "-- compatible_from: x\n"} {
+		if _, err := (migration{version: 8, sql: sql}).compatibleFrom(); err == nil {
+			t.Errorf("%q is accepted", sql)
+		}
+	}
+}
