@@ -134,22 +134,26 @@ func (p *planDocument) isBindable(s *serviceDocument) bool {
 
 // checkUnique reports ids and names that are used twice, over all services.
 func checkUnique(ps *problems, services []*loaded) {
-	ids, names := map[string]core.Node{}, map[string]core.Node{}
-	once := func(seen map[string]core.Node, n core.Node, path, key, value, what string) {
+	type found struct {
+		file string
+		line int
+	}
+	ids, names := map[string]found{}, map[string]found{}
+	once := func(seen map[string]found, n core.Node, path, key, value, what string) {
 		at, there := fieldOf(n, key)
 		if !there || value == "" {
 			return
 		}
 		if first, twice := seen[value]; twice {
-			ps.at(at, join(path, key), "", "the %s %q is used already at %s:%d", what, value, first.File, first.Line)
+			ps.at(at, join(path, key), "", "the %s %q is used already at %s:%d", what, value, first.file, first.line)
 			return
 		}
-		seen[value] = at
+		seen[value] = found{at.File, at.Line}
 	}
 	for _, l := range services {
 		once(ids, l.doc.node, "", "id", l.doc.id, "id")
 		once(names, l.doc.node, "", "name", l.doc.name, "service name")
-		planNames := map[string]core.Node{}
+		planNames := map[string]found{}
 		for i, p := range l.plans {
 			path := index("plans", i)
 			once(ids, p.doc.node, path, "id", p.doc.id, "id")

@@ -182,11 +182,39 @@ func setTemplate(p *core.Plan, key string, t core.Template) {
 // TemplateOf gives the plan's template at a place of the YAML ("provision",
 // "credentials", "endpoints", …); nil if it has none or there is no such place.
 func TemplateOf(p *core.Plan, key string) core.Template {
-	return map[string]core.Template{"provision": p.Provision, "update": p.Update, "deprovision": p.Deprovision,
-		"bind": p.Bind, "unbind": p.Unbind, "credentials": p.Credentials, "dashboardURL": p.DashboardURL,
-		"metadataLabels": p.InstanceLabels, "metadataAttributes": p.InstanceAttributes, "endpoints": p.Endpoints,
-		"volumeMounts": p.VolumeMounts, "syslogDrainURL": p.SyslogDrainURL, "routeServiceURL": p.RouteServiceURL,
-		"expiresAt": p.ExpiresAt, "renewBefore": p.RenewBefore}[key]
+	switch key {
+	case "provision":
+		return p.Provision
+	case "update":
+		return p.Update
+	case "deprovision":
+		return p.Deprovision
+	case "bind":
+		return p.Bind
+	case "unbind":
+		return p.Unbind
+	case "credentials":
+		return p.Credentials
+	case "dashboardURL":
+		return p.DashboardURL
+	case "metadataLabels":
+		return p.InstanceLabels
+	case "metadataAttributes":
+		return p.InstanceAttributes
+	case "endpoints":
+		return p.Endpoints
+	case "volumeMounts":
+		return p.VolumeMounts
+	case "syslogDrainURL":
+		return p.SyslogDrainURL
+	case "routeServiceURL":
+		return p.RouteServiceURL
+	case "expiresAt":
+		return p.ExpiresAt
+	case "renewBefore":
+		return p.RenewBefore
+	}
+	return nil
 }
 
 // setSchemas puts the schemas into the plan; a verb without one gets the schema that takes nothing.

@@ -68,7 +68,12 @@ type maintenanceInfo struct {
 // equal definitions have equal bytes. It is put together of parts that are JSON
 // already, since 20,000 plans share most of them.
 func encodeDefinition(service, plan json.RawMessage, templates map[string]json.RawMessage) core.Definition {
+	size := len(service) + len(plan) + 64
+	for key, raw := range templates {
+		size += len(key) + len(raw) + 4
+	}
 	var b bytes.Buffer
+	b.Grow(size)
 	fmt.Fprintf(&b, `{"format":%d,"service":%s,"plan":%s,"templates":{`, definitionFormat, service, plan)
 	for i, key := range slices.Sorted(maps.Keys(templates)) {
 		if i > 0 {

@@ -211,12 +211,12 @@ func placeFields() []field[settings] {
 			core.NodeList:    "template list, or a file under templates/",
 			core.NodeScalar:  "template string",
 		}[pl.kind]
+		want := map[core.NodeKind]string{
+			core.NodeMapping: "a mapping or the name of a file under templates/",
+			core.NodeList:    "a list or the name of a file under templates/",
+			core.NodeScalar:  "a string",
+		}[pl.kind]
 		fields = append(fields, field[settings]{pl.key, kind, func(d *decoder, n core.Node, path string, s *settings) {
-			want := map[core.NodeKind]string{
-				core.NodeMapping: "a mapping or the name of a file under templates/",
-				core.NodeList:    "a list or the name of a file under templates/",
-				core.NodeScalar:  "a string",
-			}[pl.kind]
 			if _, isText := n.Value.(string); n.Kind != pl.kind || pl.kind == core.NodeScalar && !isText {
 				if pl.kind == core.NodeScalar || !isText {
 					d.wrong(n, path, want)

@@ -13,8 +13,18 @@ var settingKeys = keysOf(settingsFields)
 // say a setting, mappings are merged by key, at every depth, and the plan wins;
 // scalars, lists and template files replace. A null in the plan takes the default away.
 func mergePlan(service, plan core.Node) core.Node {
+	inherited := func(f core.Field) bool {
+		_, there := fieldOf(plan, f.Key)
+		return !there && slices.Contains(settingKeys, f.Key)
+	}
+	size := len(plan.Fields)
+	for _, f := range service.Fields {
+		if inherited(f) {
+			size++
+		}
+	}
 	merged := plan
-	merged.Fields = make([]core.Field, 0, len(plan.Fields)+len(settingKeys))
+	merged.Fields = make([]core.Field, 0, size)
 	for _, f := range plan.Fields {
 		if slices.Contains(settingKeys, f.Key) {
 			fromFile := f.Value.File != plan.File
@@ -25,7 +35,7 @@ func mergePlan(service, plan core.Node) core.Node {
 		merged.Fields = append(merged.Fields, f)
 	}
 	for _, f := range service.Fields {
-		if _, there := fieldOf(plan, f.Key); !there && slices.Contains(settingKeys, f.Key) {
+		if inherited(f) {
 			merged.Fields = append(merged.Fields, f)
 		}
 	}

@@ -156,6 +156,7 @@ func (p *parser) decodeService(ps *problems, name string) *loaded {
 	}
 	checkService(ps, &l.doc)
 	checkOffering(ps, l)
+	l.plans = make([]loadedPlan, 0, len(l.doc.plans.Items))
 	for i, n := range l.doc.plans.Items {
 		path := index("plans", i)
 		if n.Kind != core.NodeMapping {
