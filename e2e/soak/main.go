@@ -59,7 +59,8 @@ func main() {
 	if o.freeze == 0 {
 		o.freeze = map[string]time.Duration{storeSQLite: 2 * time.Second, storePostgres: 15 * time.Second}[o.store]
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // whatever becomes of our output, our processes are ended in order
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, o)
 	stop()
 	if err != nil {
@@ -129,18 +130,20 @@ func (w *world) soak(ctx context.Context) error {
 		if err == nil {
 			err = w.rest(context.WithoutCancel(ctx), groups)
 		}
+		err = w.failed(err)
 		w.print(groups)
 		fmt.Printf("soak: round %d: %s\n", round, w.counts.String())
 		if err != nil {
-			return w.failed(err)
+			return err
 		}
 		if w.violated() > 0 {
 			return nil
 		}
 	}
-	err := w.clean(context.WithoutCancel(ctx), groups)
+	ctx = context.WithoutCancel(ctx)
+	err := w.failed(w.clean(ctx, groups))
 	w.print(groups)
-	return w.failed(errors.Join(err, w.countOperations(context.WithoutCancel(ctx)), w.countTakeOvers()))
+	return errors.Join(err, w.countOperations(ctx), w.countTakeOvers())
 }
 
 // failed turns a violation that ends the run into one that is counted.
