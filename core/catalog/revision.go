@@ -19,7 +19,7 @@ const (
 
 // remembered is how many superseded revisions are known, so that a replica that
 // starts with an older directory is recognised.
-const remembered = 500
+const remembered = 200
 
 // Revision is one state of the catalog's files, numbered over all replicas. The files
 // are those of a directory with the templates that they use; what plugins bring is
