@@ -26,6 +26,10 @@ func eachStore(t *testing.T, test func(t *testing.T, open func() shared)) {
 		t.Parallel()
 		test(t, openSQLite(t))
 	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, openPostgres(t))
+	})
 }
 
 // openSQLite gives all replicas the same value: a file has one process.

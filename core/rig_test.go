@@ -8,13 +8,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/chandler-broker/chandler/core"
 	"github.com/chandler-broker/chandler/core/store"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of the tests; it is never an expectation.
 const patience = 20 * time.Second
