@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,28 @@ func TestNothingOutlivesTheBroker(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPdeathsigIsEnough: this plugin does not look at its lifeline, and the guard cannot act.
+func TestPdeathsigIsEnough(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has it")
+	}
+	dir, state := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "chandler-plugin-test"), executable(t, variant{}), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	broker := startBroker(t, dir, state)
+	pid := broker.ask(do{}).Pid
+	guard := guardOf(broker.pid())
+	if guard == 0 {
+		t.Fatal("there is no guard")
+	}
+	signalled(t, guard, syscall.SIGSTOP)
+	defer signalled(t, guard, syscall.SIGKILL)
+	signalled(t, broker.pid(), syscall.SIGKILL)
+	_ = broker.cmd.Wait()
+	until(t, "the kernel ends the plugin with the thread that started it", func() bool { return !alive(pid) })
 }
 
 // guardOf finds the guard among the children of a broker.
