@@ -156,7 +156,7 @@ func testGluster(t *testing.T, g *testGateway, accounts string) {
 	out, err := i.bind(t, p, "b", accessReadWrite)
 	must(t, err)
 	app := clientOf(t, g, keys{out.AccessKeyID, out.SecretAccessKey})
-	app.api.Retryer = noRetries{app.api.Retryer} // one failed request is one too many
+	app.api.Retryer = noRetries // one failed request is one too many
 
 	// Applications write and read, and the broker works, before, while and after.
 	ctx, stop := context.WithCancel(t.Context())

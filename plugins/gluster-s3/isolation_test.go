@@ -30,7 +30,10 @@ var reads = []attempt{
 		return err
 	}},
 	{"get", func(g *s3Gateway, b string) error {
-		_, err := g.api.GetObject(&s3.GetObjectInput{Bucket: &b, Key: aws.String("there")})
+		out, err := g.api.GetObject(&s3.GetObjectInput{Bucket: &b, Key: aws.String("there")})
+		if err == nil {
+			err = out.Body.Close()
+		}
 		return err
 	}},
 	{"head", func(g *s3Gateway, b string) error {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // gatewayBinary is the S3 gateway that the tests run against, built once for the
@@ -35,7 +37,12 @@ func run(m *testing.M) int {
 		}
 		errNoGateway = err
 	}
-	return m.Run()
+	code := m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // errNoModules is a build that failed because modules could not be downloaded: the

@@ -34,7 +34,7 @@ func TestReasons(t *testing.T) {
 	defer client.CloseIdleConnections()
 	g := newS3Gateway(client, s.URL, defaultRegion, true, keys{"a", "b"})
 	g.api.Config.WithMaxRetries(0)
-	g.api.Retryer = noRetries{g.api.Retryer}
+	g.api.Retryer = noRetries
 
 	cases := []struct {
 		status     int

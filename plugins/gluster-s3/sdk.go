@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/aws/aws-sdk-go/aws/client"
 	"github.com/aws/aws-sdk-go/aws/credentials"
 	"github.com/aws/aws-sdk-go/aws/defaults"
 	"github.com/aws/aws-sdk-go/aws/endpoints"
@@ -28,13 +29,13 @@ import (
 // newSession makes what the SDK's clients are made of, from these arguments alone.
 // session.NewSession would also read ~/.aws and AWS_* variables, and, for
 // AWS_CA_BUNDLE, change http.DefaultClient for the whole process.
-func newSession(client *http.Client, endpoint, region string, pathStyle bool, k keys) *session.Session {
+func newSession(over *http.Client, endpoint, region string, pathStyle bool, k keys) *session.Session {
 	return &session.Session{
 		Config: &aws.Config{
 			Endpoint:                       aws.String(endpoint),
 			Region:                         aws.String(region),
 			Credentials:                    credentials.NewStaticCredentials(k.id, k.secret, ""),
-			HTTPClient:                     client,
+			HTTPClient:                     over,
 			MaxRetries:                     aws.Int(maxRetries),
 			S3ForcePathStyle:               aws.Bool(pathStyle),
 			EndpointResolver:               endpoints.DefaultResolver(),
@@ -66,13 +67,9 @@ func do[In, Out any](ctx context.Context, operation func(*In) (*request.Request,
 
 // once makes a request be sent at most once: where the answer to a repeat would hide
 // the answer to the first.
-func once(r *request.Request) { r.Retryer = noRetries{r.Retryer} }
+func once(r *request.Request) { r.Retryer = noRetries }
 
-// noRetries is a Retryer that does not.
-type noRetries struct{ request.Retryer }
-
-func (noRetries) MaxRetries() int                   { return 0 }
-func (noRetries) ShouldRetry(*request.Request) bool { return false }
+var noRetries = client.NoOpRetryer{}
 
 // factsOf takes out of the SDK's error what reasonOf judges by. The SDK's errors do not
 // unwrap: only their codes, statuses and texts tell. Other errors are given back as they are.
@@ -82,8 +79,7 @@ func factsOf(err error) error {
 		return err
 	}
 	f := &failure{text: err.Error()}
-	var answered awserr.RequestFailure
-	if errors.As(err, &answered) {
+	if answered, ok := coded.(awserr.RequestFailure); ok {
 		f.status = answered.StatusCode()
 	}
 	switch coded.Code() {
@@ -111,8 +107,8 @@ func newSigner(region string, k keys) func(r *http.Request, body []byte) error {
 // s3Calls are the calls of S3. Those that gateway names do what it says there.
 type s3Calls struct{ api *s3.S3 }
 
-func newS3Calls(client *http.Client, endpoint, region string, pathStyle bool, k keys) s3Calls {
-	return s3Calls{s3.New(newSession(client, endpoint, region, pathStyle, k))}
+func newS3Calls(over *http.Client, endpoint, region string, pathStyle bool, k keys) s3Calls {
+	return s3Calls{s3.New(newSession(over, endpoint, region, pathStyle, k))}
 }
 
 func (c s3Calls) buckets(ctx context.Context) ([]bucketEntry, error) {
@@ -188,9 +184,7 @@ func (c s3Calls) versioning(ctx context.Context, bucket string) (string, error) 
 }
 
 func (c s3Calls) setVersioning(ctx context.Context, bucket, status string) error {
-	return do(ctx, c.api.PutBucketVersioningRequest, &s3.PutBucketVersioningInput{
-		Bucket: &bucket, VersioningConfiguration: &s3.VersioningConfiguration{Status: &status},
-	})
+	return do(ctx, c.api.PutBucketVersioningRequest, &s3.PutBucketVersioningInput{Bucket: &bucket, VersioningConfiguration: &s3.VersioningConfiguration{Status: &status}})
 }
 
 func (c s3Calls) policy(ctx context.Context, bucket string) (string, error) {
@@ -208,9 +202,7 @@ func (c s3Calls) deletePolicy(ctx context.Context, bucket string) error {
 
 // listVersions lists old versions and delete markers too. encoding is asked for keys; "" asks for none.
 func (c s3Calls) listVersions(ctx context.Context, bucket string, limit int64, encoding string) (page, error) {
-	out, err := send(ctx, c.api.ListObjectVersionsRequest, &s3.ListObjectVersionsInput{
-		Bucket: &bucket, MaxKeys: &limit, EncodingType: optional(encoding),
-	})
+	out, err := send(ctx, c.api.ListObjectVersionsRequest, &s3.ListObjectVersionsInput{Bucket: &bucket, MaxKeys: &limit, EncodingType: optional(encoding)})
 	versions := each(out.Versions, func(v *s3.ObjectVersion) object { return objectOf(v.Key, v.VersionId) })
 	markers := each(out.DeleteMarkers, func(m *s3.DeleteMarkerEntry) object { return objectOf(m.Key, m.VersionId) })
 	return page{append(versions, markers...), aws.StringValue(out.EncodingType), aws.BoolValue(out.IsTruncated)}, err
@@ -218,9 +210,7 @@ func (c s3Calls) listVersions(ctx context.Context, bucket string, limit int64, e
 
 // listCurrent is listVersions for current objects only.
 func (c s3Calls) listCurrent(ctx context.Context, bucket string, limit int64, encoding string) (page, error) {
-	out, err := send(ctx, c.api.ListObjectsV2Request, &s3.ListObjectsV2Input{
-		Bucket: &bucket, MaxKeys: &limit, EncodingType: optional(encoding),
-	})
+	out, err := send(ctx, c.api.ListObjectsV2Request, &s3.ListObjectsV2Input{Bucket: &bucket, MaxKeys: &limit, EncodingType: optional(encoding)})
 	objects := each(out.Contents, func(o *s3.Object) object { return objectOf(o.Key, nil) })
 	return page{objects, aws.StringValue(out.EncodingType), aws.BoolValue(out.IsTruncated)}, err
 }
@@ -257,8 +247,8 @@ func (c s3Calls) abort(ctx context.Context, bucket string, u upload) error {
 type iamCalls struct{ api *iam.IAM }
 
 // newIAMCalls makes them. IAM is signed for the default region wherever the buckets are.
-func newIAMCalls(client *http.Client, endpoint string, k keys) iamCalls {
-	return iamCalls{iam.New(newSession(client, endpoint, defaultRegion, true, k))}
+func newIAMCalls(over *http.Client, endpoint string, k keys) iamCalls {
+	return iamCalls{iam.New(newSession(over, endpoint, defaultRegion, true, k))}
 }
 
 // mayList asks for one user, and drops it.
@@ -317,23 +307,6 @@ func (c iamCalls) deletePolicy(ctx context.Context, user, name string) error {
 	return do(ctx, c.api.DeleteUserPolicyRequest, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &name})
 }
 
-// each makes a list of ours of one of the SDK's, or the other way round.
-func each[From, To any](list []From, convert func(From) To) []To {
-	converted := make([]To, 0, len(list))
-	for _, e := range list {
-		converted = append(converted, convert(e))
-	}
-	return converted
-}
-
 func objectOf(key, version *string) object {
 	return object{aws.StringValue(key), aws.StringValue(version)}
-}
-
-// optional is nil for "".
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
