@@ -84,6 +84,16 @@ func TestReplicas(t *testing.T) {
 	b.ok("deprovision", "i")
 }
 
+// A broker with SQLite is alone, and holds no lease.
+func TestReplicaAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	list := r.object("replica", "list")["replicas"].([]any)
+	if len(list) != 1 || list[0].(map[string]any)["self"] != true || list[0].(map[string]any)["holder"] != nil {
+		t.Errorf("replica list: %v", list)
+	}
+}
+
 // Each replica has a state directory of its own.
 func TestReplicasShareNoState(t *testing.T) {
 	t.Parallel()
