@@ -29,6 +29,7 @@ func (d *demo) Configure(ctx context.Context, req *plugin.ConfigureRequest) erro
 	var config struct {
 		Directory string `json:"directory"`
 		Listen    string `json:"listen"`
+		Sync      *bool  `json:"sync"`
 	}
 	if err := req.Config.Decode(&config); err != nil {
 		return err

@@ -14,7 +14,8 @@ import (
 // others. Those who wait while a batch is brought to the disk make the next batch: its
 // files are synced side by side, and the directory once for all.
 type turns struct {
-	lock *os.File // flock: against other processes
+	lock     *os.File // flock: against other processes
+	unsynced bool     // the operator does without what a crash of the machine needs
 
 	mu      sync.Mutex
 	waiting []*turn
@@ -89,7 +90,7 @@ func (s *store) runBatch() {
 		for _, t := range members {
 			t.run(&b)
 		}
-		err = errors.Join(b.commit(), s.flock(syscall.LOCK_UN))
+		err = errors.Join(b.commit(!s.turns.unsynced), s.flock(syscall.LOCK_UN))
 	}
 	for _, t := range members {
 		if t.err == nil {
@@ -153,7 +154,7 @@ func (t *turn) remove(path string) { t.own.put(path, nil) }
 
 // commit brings the batch to the disk, one directory after the other, so that what is
 // removed elsewhere goes after what took its place.
-func (b *batch) commit() error {
+func (b *batch) commit(synced bool) error {
 	var directories []string
 	paths := map[string][]string{}
 	for _, path := range b.order {
@@ -164,23 +165,15 @@ func (b *batch) commit() error {
 		paths[dir] = append(paths[dir], path)
 	}
 	for _, dir := range directories {
-		if err := b.commitDir(dir, paths[dir]); err != nil {
+		if err := b.commitDir(dir, paths[dir], synced); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *batch) commitDir(dir string, paths []string) error {
-	failed := make([]error, len(paths))
-	var wg sync.WaitGroup
-	for i, path := range paths {
-		if content := b.content[path]; content != nil {
-			wg.Go(func() { failed[i] = writeSynced(path+".tmp", content) })
-		}
-	}
-	wg.Wait()
-	if err := errors.Join(failed...); err != nil {
+func (b *batch) commitDir(dir string, paths []string, synced bool) error {
+	if err := b.write(paths, synced); err != nil {
 		return err
 	}
 	for _, path := range paths {
@@ -194,7 +187,29 @@ func (b *batch) commitDir(dir string, paths []string) error {
 			return err
 		}
 	}
+	if !synced {
+		return nil
+	}
 	return syncDir(dir)
+}
+
+// write writes the files under the names that they have before they are there; those that
+// must last are synced side by side.
+func (b *batch) write(paths []string, synced bool) error {
+	failed := make([]error, len(paths))
+	var wg sync.WaitGroup
+	for i, path := range paths {
+		content := b.content[path]
+		switch {
+		case content == nil:
+		case synced:
+			wg.Go(func() { failed[i] = writeSynced(path+".tmp", content) })
+		default:
+			failed[i] = os.WriteFile(path+".tmp", content, 0o600)
+		}
+	}
+	wg.Wait()
+	return errors.Join(failed...)
 }
 
 // writeSynced writes a file that lasts. The turns are locked: nobody else has its name.

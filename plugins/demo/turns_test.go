@@ -20,6 +20,7 @@ func TestTurnsExclude(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.turns.unsynced = i == 1
 		both[i] = s
 	}
 	const callers, rounds = 8, 10
