@@ -26,6 +26,7 @@ type client struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	out     []byte
+	etag    string // of the last answer
 }
 
 // newClient makes a client of the broker at base (scheme http); it connects with the first request.
@@ -80,6 +81,7 @@ func (c *client) exchange(method, target, extra string, body []byte) (int, []byt
 	if err != nil {
 		return 0, nil, err
 	}
+	c.etag = resp.Header.Get("Etag")
 	answer, err := io.ReadAll(resp.Body)
 	if err == nil && resp.Close {
 		c.close()

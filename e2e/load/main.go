@@ -47,11 +47,12 @@ func flags(args []string) settings {
 	var s settings
 	f := flag.NewFlagSet("load", flag.ExitOnError)
 	f.StringVar(&s.bin, "bin", "bin", "`directory` with chandler and chandler-plugin-demo")
-	f.StringVar(&s.catalog, "catalog", "catalog", "`directory` with demo.yaml")
-	f.StringVar(&s.templates, "templates", "templates", "`directory` of the catalog's templates")
+	f.StringVar(&s.catalogDir, "catalog", "catalog", "`directory` with demo.yaml")
+	f.StringVar(&s.templatesDir, "templates", "templates", "`directory` of the catalog's templates")
 	f.StringVar(&s.dir, "dir", "", "`directory` on the disk to measure (default: the system's for temporary files)")
 	f.StringVar(&s.url, "url", "", "load the broker at this `URL` instead of starting one; its password is in LOAD_PASSWORD")
 	f.StringVar(&s.user, "user", "", "`name` of the user at -url")
+	f.BoolVar(&s.pluginSync, "plugin-sync", false, "let the demo plugin sync its own files, too; the broker always does")
 	names := f.String("scenarios", strings.Join(scenarioNames(), ","), "what to run, in this order")
 	f.IntVar(&s.workers, "workers", 64, "how many turns are under way at once")
 	f.DurationVar(&s.warmup, "warmup", 3*time.Second, "before anything is measured")
@@ -84,6 +85,9 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"cycle", settings.cycle},
+	{"half", settings.half},
+	{"catalog", settings.catalog},
+	{"start", settings.start},
 }
 
 func scenarioNames() (names []string) {

@@ -19,14 +19,20 @@ type target struct {
 
 // options say which broker to load.
 type options struct {
-	bin, catalog, templates string
-	dir                     string // where the broker's directory is made; "" is the system's
-	url, user, password     string
+	bin, catalogDir, templatesDir string
+	dir                           string // where the broker's directory is made; "" is the system's
+	url, user, password           string
+	// pluginSync lets the demo plugin sync its own files, too.
+	pluginSync bool
 }
 
 // open starts a broker with the demo plugin, or takes the one that is named. The
 // caller closes it.
-func (o options) open(ctx context.Context) (*target, error) {
+func (o options) open(ctx context.Context) (*target, error) { return o.openWith(ctx, nil) }
+
+// openWith is open; prepare, if it is not nil, adds to the directory of the catalog,
+// whose file demo.yaml it is given.
+func (o options) openWith(ctx context.Context, prepare func(dir string, service []byte) error) (*target, error) {
 	dir, err := os.MkdirTemp(o.dir, "chandler-load-")
 	if err != nil {
 		return nil, err
@@ -35,15 +41,15 @@ func (o options) open(ctx context.Context) (*target, error) {
 	if o.url != "" {
 		return t, nil
 	}
-	if t.broker, err = o.start(ctx, dir); err != nil {
+	if t.broker, err = o.serve(ctx, dir, prepare); err != nil {
 		return nil, fmt.Errorf("%w (its directory is %s)", err, dir)
 	}
 	t.url, t.user, t.password = t.broker.URL, t.broker.User, t.broker.Password
 	return t, nil
 }
 
-// start starts a broker whose files are in dir. Its plugin directory holds the demo plugin only.
-func (o options) start(ctx context.Context, dir string) (*stack.Broker, error) {
+// serve starts a broker whose files are in dir. Its plugin directory holds the demo plugin only.
+func (o options) serve(ctx context.Context, dir string, prepare func(string, []byte) error) (*stack.Broker, error) {
 	plugins, catalog := filepath.Join(dir, "plugins"), filepath.Join(dir, "catalog")
 	for _, d := range []string{plugins, catalog} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -58,18 +64,27 @@ func (o options) start(ctx context.Context, dir string) (*stack.Broker, error) {
 	if err := os.Symlink(filepath.Join(bin, demo), filepath.Join(plugins, demo)); err != nil {
 		return nil, err
 	}
-	service, err := os.ReadFile(filepath.Join(o.catalog, "demo.yaml"))
+	service, err := os.ReadFile(filepath.Join(o.catalogDir, "demo.yaml"))
 	if err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(catalog, "demo.yaml"), service, 0o600); err != nil {
 		return nil, err
 	}
-	templates, err := filepath.Abs(o.templates)
+	if prepare != nil {
+		if err := prepare(catalog, service); err != nil {
+			return nil, err
+		}
+	}
+	templates, err := filepath.Abs(o.templatesDir)
 	if err != nil {
 		return nil, err
 	}
-	return stack.StartBroker(ctx, stack.BrokerOptions{Bin: bin, Plugins: plugins, Dir: dir, Catalog: catalog, Templates: templates})
+	config := ""
+	if !o.pluginSync {
+		config = "backends:\n  demo: {plugin: demo, config: {sync: false}}\n"
+	}
+	return stack.StartBroker(ctx, stack.BrokerOptions{Bin: bin, Plugins: plugins, Dir: dir, Catalog: catalog, Templates: templates, Config: config})
 }
 
 // connect makes a connection to the broker.
