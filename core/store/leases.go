@@ -31,7 +31,8 @@ const (
 	WHERE instance_id = ? AND ` + unfinished
 	claimInstance = `UPDATE operations SET holder = ?, epoch = epoch + 1
 	WHERE instance_id = ? AND holder <> ? AND ` + unfinished
-	freeOperations = `UPDATE operations SET holder = '' WHERE holder = ? AND ` + unfinished
+	freeOperations = `UPDATE operations SET holder = ''
+	WHERE instance_id = ? AND holder = ? AND ` + unfinished
 )
 
 // keepLease is how long the row of an ended lease stays, for operators. That its
@@ -56,7 +57,7 @@ func (l *leases) Renew(ctx context.Context, replica core.Replica, ttl time.Durat
 	known := l.made[replica.Holder]
 	l.mu.Unlock()
 	var lost bool
-	err := l.update(ctx, func(t *tx) (err error) {
+	err := l.apart(ctx, func(t *tx) (err error) {
 		lost, err = t.renewLease(replica, ttl, known)
 		return err
 	})
@@ -77,17 +78,41 @@ func (l *leases) Release(ctx context.Context, holder string) error {
 	if holder == "" {
 		return nil
 	}
-	return l.update(ctx, func(t *tx) error {
-		if err := t.lockAll(); err != nil {
+	err := l.apart(ctx, func(t *tx) error {
+		if err := t.lock("lease", holder); err != nil {
 			return err
 		}
-		for _, query := range []string{endLease, freeOperations} {
-			if _, err := t.exec("release lease", query, holder); err != nil {
+		_, err := t.exec("release lease", endLease, holder)
+		return err
+	})
+	for more := true; more && err == nil; {
+		more, err = l.free(ctx, holder)
+	}
+	return err
+}
+
+// freeBatch is how many instances one transaction frees.
+const freeBatch = 200
+
+// free frees operations of some instances; more if there may be others.
+func (l *leases) free(ctx context.Context, holder string) (more bool, err error) {
+	err = l.update(ctx, func(t *tx) error {
+		ids, err := t.strings("list held instances", instancesHeld, holder, freeBatch)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := t.lock("instance", id); err != nil {
+				return err
+			}
+			if _, err := t.exec("free operations", freeOperations, id, holder); err != nil {
 				return err
 			}
 		}
+		more = len(ids) == freeBatch
 		return nil
 	})
+	return more, err
 }
 
 // Claim implements core.Leases.

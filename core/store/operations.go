@@ -41,6 +41,9 @@ const (
 	SELECT 1 FROM instances WHERE id = ?) OR (? <> '' AND NOT EXISTS (
 	SELECT 1 FROM bindings WHERE instance_id = ? AND id = ?))`
 
+	selectTombstones = `SELECT seq, instance_id FROM operations INDEXED BY operations_tombstones
+	WHERE gone = 1 AND finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ? + 0`
+	deleteTombstone  = `DELETE FROM operations WHERE seq = ? AND gone = 1`
 	deleteTombstones = `DELETE FROM operations WHERE seq IN (
 	SELECT seq FROM operations INDEXED BY operations_tombstones
 	WHERE gone = 1 AND finished_at IS NOT NULL AND finished_at < ? ORDER BY finished_at LIMIT ?)`
@@ -129,11 +132,39 @@ func (t *tx) DeleteOperation(id string) error {
 
 // DeleteTombstones implements core.Tx.
 func (t *tx) DeleteTombstones(before time.Time, limit int) (int, error) {
-	if err := t.lockAll(); err != nil {
-		return 0, err
+	if !t.s.serial() {
+		return t.deleteTombstonesOneByOne(before, limit)
 	}
 	n, err := t.exec("delete tombstones", deleteTombstones, before.UnixMicro(), max(limit, 0))
 	return int(n), err
+}
+
+// deleteTombstonesOneByOne locks instance by instance, so that nobody else waits.
+func (t *tx) deleteTombstonesOneByOne(before time.Time, limit int) (deleted int, err error) {
+	if err := t.usable(true); err != nil {
+		return 0, err
+	}
+	var old []past
+	err = t.rows("list tombstones", false, func(r rows) error {
+		var p past
+		err := r.Scan(&p.seq, &p.instance)
+		old = append(old, p)
+		return err
+	}, selectTombstones, before.UnixMicro(), max(limit, 0))
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range old {
+		if err := t.lock("instance", p.instance); err != nil {
+			return 0, err
+		}
+		n, err := t.exec("delete tombstone", deleteTombstone, p.seq)
+		if err != nil {
+			return 0, err
+		}
+		deleted += int(n)
+	}
+	return deleted, nil
 }
 
 // gone tells whether a finished operation is a tombstone. It is asked when the

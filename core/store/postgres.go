@@ -111,7 +111,7 @@ func OpenPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error)
 	}
 	work, stop := context.WithCancel(context.Background())
 	p := &Postgres{config: config, updates: make(chan struct{}, max(1, config.Connections*3/4)), stop: stop}
-	p.leases = leases{transactions: transactions{p.updateOwn, p.viewOwn}, made: map[string]bool{}}
+	p.leases = leases{transactions: transactions{p.updateOwn, p.updateApart, p.viewOwn}, made: map[string]bool{}}
 	p.pool, err = pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
 		stop()
@@ -146,7 +146,7 @@ func (p *Postgres) Update(ctx context.Context, fn func(core.Tx) error) error {
 			return err
 		}
 		defer func() { <-p.updates }()
-		return p.update(ctx, p.pool, fn)
+		return p.update(ctx, p.pool, &plan{}, fn)
 	})
 }
 
@@ -177,10 +177,17 @@ func (p *Postgres) enter(ctx context.Context) error {
 	}
 }
 
-// updateOwn and viewOwn are for leases and for Trim.
+// updateOwn and viewOwn are for leases and for Trim, updateApart for what touches
+// leases only: a renewal waits for nobody but those who look at the same lease.
 func (p *Postgres) updateOwn(ctx context.Context, fn func(*tx) error) error {
 	return p.call(func() error {
-		return p.update(ctx, p.own, func(t core.Tx) error { return fn(t.(*tx)) })
+		return p.update(ctx, p.own, &plan{}, func(t core.Tx) error { return fn(t.(*tx)) })
+	})
+}
+
+func (p *Postgres) updateApart(ctx context.Context, fn func(*tx) error) error {
+	return p.call(func() error {
+		return p.update(ctx, p.own, &plan{apart: true}, func(t core.Tx) error { return fn(t.(*tx)) })
 	})
 }
 
@@ -238,8 +245,7 @@ const maxLost = 3
 
 // update runs fn until an attempt counts. Attempts that gave way to another
 // transaction wait a little, by chance, so that the same ones do not meet again.
-func (p *Postgres) update(ctx context.Context, pool *pgxpool.Pool, fn func(core.Tx) error) error {
-	plan := &plan{}
+func (p *Postgres) update(ctx context.Context, pool *pgxpool.Pool, plan *plan, fn func(core.Tx) error) error {
 	for lost, met := 0, 0; ; {
 		c, err := p.acquire(ctx, pool, "BEGIN ISOLATION LEVEL READ COMMITTED", plan)
 		if err != nil {

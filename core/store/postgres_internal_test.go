@@ -145,7 +145,7 @@ func TestPostgresPlans(t *testing.T) {
 		selectInstance, selectInstanceKeys, updateInstanceKeys, updateInstance, deleteInstance, deleteInstanceSecrets,
 		deleteInstanceReservations, orphanInstance, stripInstance, selectBinding, listBindings, deleteBinding,
 		deleteBindingSecrets, orphanBinding, stripBinding, updateOperation, selectOperation, latestOperation,
-		unfinishedOfInstance, unfinishedOfAll, deleteOperation, isGone, deleteTombstones, selectSeq, addStep, listSteps,
+		unfinishedOfInstance, unfinishedOfAll, deleteOperation, isGone, deleteTombstones, selectTombstones, deleteTombstone, selectSeq, addStep, listSteps,
 		selectSecret, selectReservation, listReservations, release, hasDefinition, selectDefinition,
 		plansOfOperations, selectDocument, unfinishedHolders, instancesHeld, holdersOfInstance, claimInstance,
 		freeOperations, leaseEnd, selectOperationInstance, selectReservations, selectHistory, deleteHistory, newestOperation,

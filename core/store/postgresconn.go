@@ -20,6 +20,7 @@ import (
 // plan is what an Update learned from the attempts before: what it must do at once
 // that cannot be done in the middle.
 type plan struct {
+	apart     bool            // only leases are touched, which no other Update looks at
 	alone     bool            // lock everything
 	exclusive map[string]bool // lock these alone, though they are read first
 	careful   bool            // a constraint will be broken: keep the transaction usable
@@ -56,6 +57,8 @@ type statement struct {
 var _ conn = (*pgConn)(nil)
 
 const (
+	// Whoever waits for everything holds up everybody who comes after, so not for long.
+	waitAlone = `SET LOCAL lock_timeout = '2s'`
 	// The lock of everything is of another kind than those of keys, so that no key is like it.
 	lockEverything      = `SELECT pg_advisory_xact_lock(1, 1)`
 	lockEverythingShare = `SELECT pg_advisory_xact_lock_shared(1, 1)`
@@ -94,8 +97,13 @@ func (c *pgConn) batch(text string, args []any) (*pgx.Batch, int) {
 	b := &pgx.Batch{}
 	if !c.begun {
 		b.Queue(c.begin)
-		if !strings.HasSuffix(c.begin, "READ ONLY") {
-			b.Queue(map[bool]string{true: lockEverything, false: lockEverythingShare}[c.plan.alone])
+		switch {
+		case c.plan.apart, strings.HasSuffix(c.begin, "READ ONLY"):
+		case c.plan.alone:
+			b.Queue(waitAlone)
+			b.Queue(lockEverything)
+		default:
+			b.Queue(lockEverythingShare)
 		}
 		c.begun = true
 	}

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -28,12 +30,20 @@ func (p *Postgres) fold(ctx context.Context) {
 }
 
 func (p *Postgres) foldOnce(ctx context.Context) {
-	for _, text := range []string{foldUses, foldCounts} {
-		bound, cancel := context.WithTimeout(ctx, p.config.Timeout)
-		_, err := p.own.Exec(bound, text, foldFrom)
-		cancel()
-		if err != nil && ctx.Err() == nil {
+	for table, text := range map[string]string{"uses_changes": foldUses, "counts_changes": foldCounts} {
+		if err := p.foldTable(ctx, table, text); err != nil && ctx.Err() == nil {
 			p.config.Log.Debug("the counts are not folded now", "error", err)
 		}
 	}
+}
+
+// foldTable also gives the room of folded rows back, since whoever counts reads it all.
+func (p *Postgres) foldTable(ctx context.Context, table, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, p.config.Timeout)
+	defer cancel()
+	folded, err := p.own.Exec(ctx, text, foldFrom)
+	if err == nil && folded.RowsAffected() > 0 {
+		_, err = p.own.Exec(ctx, "VACUUM "+table, pgx.QueryExecModeSimpleProtocol)
+	}
+	return err
 }

@@ -80,7 +80,7 @@ func OpenSQLite(ctx context.Context, config SQLiteConfig) (*SQLite, error) {
 		return nil, err
 	}
 	s := &SQLite{lock: lock, readers: make(chan *session, config.Readers)}
-	s.leases = leases{transactions: transactions{s.updateOwn, s.viewOwn}, made: map[string]bool{}}
+	s.leases = leases{transactions: transactions{s.updateOwn, s.updateOwn, s.viewOwn}, made: map[string]bool{}}
 	if err := s.open(ctx, path, config); err != nil {
 		s.release()
 		return nil, err

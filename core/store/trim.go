@@ -35,7 +35,9 @@ const (
 // transactions are the store's View and Update with its own transaction.
 type transactions struct {
 	update func(context.Context, func(*tx) error) error
-	view   func(context.Context, func(*tx) error) error
+	// apart is update for what touches leases only.
+	apart func(context.Context, func(*tx) error) error
+	view  func(context.Context, func(*tx) error) error
 }
 
 // Trim implements core.Trimmer. It looks at everything, in short transactions.
