@@ -13,6 +13,8 @@ SOAK ?= 10m
 SOAKFLAGS ?=
 # Packages that `make test` and `make bench` look at.
 PKG ?= ./...
+# Flags of e2e/load in `make bench`, such as -duration 30s -workers 128 or -json.
+LOADFLAGS ?=
 # go test's flags.
 TESTFLAGS ?= -race -timeout 25m
 # The linter, pinned: it is built from the module proxy when it is missing.
@@ -66,8 +68,9 @@ fuzz: ## run each fuzz target for FUZZTIME (default 2m)
 	  done; \
 	done
 
-bench: ## run the benchmarks; they print ratios measured side by side
+bench: build ## measure: Go benchmarks, then a broker under load; both print ratios of one run (docs/performance.md)
 	go test -run '^$$' -bench . -benchmem $(PKG)
+	go run ./e2e/load -bin $(BIN) $(LOADFLAGS)
 
 e2e: ## end-to-end tests with real processes only: broker, plugins, S3 gateway
 	go test $(TESTFLAGS) -count=1 ./e2e/...

@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 
 	"github.com/google/uuid"
-	"github.com/julienschmidt/httprouter"
 )
 
 // catalogServices is how many services the measured catalog has.
@@ -22,7 +20,7 @@ const catalogServices = 200
 const catalogWorkers = 8
 
 // catalog measures GET /v2/catalog and its 304, in turn with a bare handler of the same
-// router that writes the same bytes, in this process and over the same client.
+// router that writes the same bytes in a process of its own.
 func (s settings) catalog(ctx context.Context, r *report) (err error) {
 	t, err := s.openWith(ctx, manyServices)
 	if err != nil {
@@ -41,11 +39,11 @@ func (s settings) catalog(ctx context.Context, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	bare, err := serveBare(body)
+	bare, err := startBare(ctx, t.dir, body)
 	if err != nil {
 		return err
 	}
-	defer bare.close()
+	defer bare.stop()
 	tag := "If-None-Match: " + c.etag + "\r\n"
 	for _, m := range []struct {
 		name, extra string
@@ -88,35 +86,6 @@ func (s settings) against(ctx context.Context, r *report, t *target, bare *bareS
 	}
 	return rates[1] / rates[0], nil
 }
-
-// bareServer serves fixed bytes from this process.
-type bareServer struct {
-	server *http.Server
-	url    string
-}
-
-func serveBare(body []byte) (*bareServer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	router := httprouter.New()
-	router.GET("/v2/catalog", func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Etag", `"bare"`)
-		if r.Header.Get("If-None-Match") != "" {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		_, _ = w.Write(body) // the client hung up
-	})
-	b := &bareServer{server: &http.Server{Handler: router}, url: "http://" + l.Addr().String()}
-	go func() { _ = b.server.Serve(l) }() // until close
-	return b, nil
-}
-
-func (b *bareServer) connect() (*client, error) { return newClient(b.url, "", "") }
-func (b *bareServer) close()                    { _ = b.server.Close() }
 
 // ids matches the ids of services and plans.
 var ids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)

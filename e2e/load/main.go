@@ -28,6 +28,13 @@ type settings struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == bareCommand {
+		if err := serveBare(ctx, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	s := flags(os.Args[1:])
 	r, err := s.run(ctx)
 	if err == nil {
