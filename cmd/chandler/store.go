@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/chandler-broker/chandler/core"
 	"github.com/chandler-broker/chandler/core/store"
@@ -79,8 +84,17 @@ func (a *app) patiently(step func(context.Context) error) func(context.Context) 
 	}
 }
 
-// away tells whether a store's error may pass by itself.
+// away tells whether a store's error may pass by itself: it says so, or the
+// connection broke in the middle of something.
 func away(err error) bool {
 	var e *core.Error
-	return errors.As(err, &e) && (e.Code == core.CodeUnavailable || e.Code == core.CodeOverloaded)
+	if errors.As(err, &e) {
+		return e.Code == core.CodeUnavailable || e.Code == core.CodeOverloaded
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) { // 57P: the server shuts down or starts up; 08: the connection
+		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "08")
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
