@@ -73,7 +73,8 @@ type PluginClient interface {
 	// Cancel asks a running verb to end early. The broker never ends a verb's stream by
 	// itself, because gRPC would then return at the broker while the plugin still
 	// works: it sends Cancel, and the stream ends as always, with its last event, once
-	// the work has really stopped. A verb whose stream does not end within 10 s has its process killed; a
+	// the work has really stopped. A verb whose stream does not end within 10 s (2 s
+	// when the broker's lease is about to end) has its process killed; a
 	// plugin that does not implement Cancel is therefore killed when a call must end early.
 	// A call_id that is not running (any more) is no error.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
@@ -322,7 +323,8 @@ type PluginServer interface {
 	// Cancel asks a running verb to end early. The broker never ends a verb's stream by
 	// itself, because gRPC would then return at the broker while the plugin still
 	// works: it sends Cancel, and the stream ends as always, with its last event, once
-	// the work has really stopped. A verb whose stream does not end within 10 s has its process killed; a
+	// the work has really stopped. A verb whose stream does not end within 10 s (2 s
+	// when the broker's lease is about to end) has its process killed; a
 	// plugin that does not implement Cancel is therefore killed when a call must end early.
 	// A call_id that is not running (any more) is no error.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
