@@ -82,7 +82,9 @@ func (b *Broker) accepted(op *Operation, first *pendingCall) {
 		return
 	}
 	b.hint(HintConsider, "") // whoever comes first
-	b.replica.look()
+	if b.replica != nil { // else the broker closes, and the next start resumes it
+		b.replica.look()
+	}
 }
 
 // commitFailed finds out what a failed commit means: our own errors are refusals;

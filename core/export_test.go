@@ -15,3 +15,6 @@ func (b *Broker) Sweep() { b.sweepOnce() }
 
 // Trim shortens the store's history now.
 func (b *Broker) Trim() { b.trimOnce() }
+
+// Closing is closed once Close has begun.
+func Closing(b *Broker) <-chan struct{} { return b.ctx.Done() }
