@@ -218,7 +218,7 @@ func (b *Broker) open(ctx context.Context) (left []*Operation, err error) {
 	if b.phase != phaseNew {
 		return nil, Errorf(CodeFailed, "the broker was started already")
 	}
-	work := []func(){b.sweep}
+	work := []func(){b.sweep, b.revokes}
 	if r := b.replica; r != nil {
 		err = r.acquire(ctx)
 		work = append(work, r.keep, r.claims, r.listen, r.polls)

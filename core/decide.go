@@ -43,7 +43,7 @@ func (s *situation) running(bindingID string) *Operation {
 
 // failedUntold is the newest operation if it failed and nobody was told.
 func (s *situation) failedUntold(verb Verb) *Operation {
-	if s.last != nil && s.last.Verb == verb && s.last.State == OperationFailed && !s.last.Reported {
+	if s.last != nil && s.last.Verb == verb && s.last.State == OperationFailed && !s.last.Reported && !s.last.Wanted.Revoke {
 		return s.last
 	}
 	return nil
@@ -208,6 +208,9 @@ func newBind(s *situation) (verdict, error) {
 // decideBindAgain is a bind of an id that has a row.
 func decideBindAgain(s *situation, bindingID, digest string) (verdict, error) {
 	running := s.running(bindingID)
+	if running != nil && running.Wanted.Revoke { // the broker's own: the binding is there all the same
+		running = nil
+	}
 	if running != nil && running.Verb == VerbUnbind {
 		return verdict{}, concurrency(running)
 	}

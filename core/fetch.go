@@ -60,7 +60,8 @@ func (b *Broker) Binding(ctx context.Context, instanceID, bindingID string) (Bin
 		if err != nil {
 			return err
 		}
-		if s.bind == nil || !s.bind.Ready || s.running(bindingID) != nil {
+		running := s.running(bindingID)
+		if s.bind == nil || !s.bind.Ready || running != nil && !running.Wanted.Revoke {
 			return noBinding(bindingID)
 		}
 		pinned, err := b.pinned(tx, s.bind.Definition)

@@ -42,6 +42,9 @@ func (b *Broker) complete(tx Tx, fx *effects, w *work, res Result) error {
 	case VerbBind:
 		return b.completeBind(tx, fx, w, res)
 	case VerbUnbind:
+		if op.Wanted.Revoke {
+			return b.completeRevoke(tx, fx, w)
+		}
 		if err := b.finish(tx, fx, op, OperationSucceeded, nil); err != nil {
 			return err
 		}
@@ -118,7 +121,7 @@ func (b *Broker) completeBind(tx Tx, fx *effects, w *work, res Result) error {
 		}
 		return b.enterUndo(tx, w, e)
 	}
-	bind.Attempted, bind.Ready, bind.Result = nil, true, result
+	bind.Attempted, bind.Ready, bind.Result, bind.RevokeAt = nil, true, result, endOf(result)
 	bind.UpdatedAt = b.clock.Now()
 	if err := tx.PutBinding(bind); err != nil {
 		return err
@@ -145,6 +148,9 @@ func (b *Broker) finishFailed(tx Tx, fx *effects, w *work, e *Error, left leftov
 		if err := w.leaveBindingAttempt(tx); err != nil {
 			return err
 		}
+	}
+	if op.Verb == VerbUnbind && !w.bind.RevokeAt.IsZero() {
+		w.bind.RevokeAt = later(w.bind.RevokeAt, b.clock.Now().Add(revokeAgain))
 	}
 	if e.InstanceUsable != nil && !*e.InstanceUsable && (op.Verb == VerbUpdate || op.Verb == VerbDeprovision) {
 		w.inst.Usable = false

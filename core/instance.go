@@ -58,6 +58,9 @@ type Binding struct {
 	Attempted []Attempt
 	// Result is the OSB answer's body, rendered once when the bind finished.
 	Result *BindingResult
+	// RevokeAt is when the broker takes the credentials away at the backend, since the
+	// binding expires then; zero: never, or it has.
+	RevokeAt time.Time
 
 	LastOperation string
 	CreatedAt     time.Time

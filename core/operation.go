@@ -104,6 +104,9 @@ type Wanted struct {
 	OrganizationGUID string `json:"organization_guid,omitempty"`
 	SpaceGUID        string `json:"space_guid,omitempty"`
 
+	// Revoke is true for an unbind of the broker's own, at the end of a binding's time: the
+	// credentials are taken away at the backend, and the row stays for the platform's DELETE.
+	Revoke bool `json:"revoke,omitempty"`
 	// Adopt is true for a provision that adopts what exists at the backend.
 	Adopt bool `json:"adopt,omitempty"`
 

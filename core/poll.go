@@ -88,9 +88,10 @@ func newestTold(tx Tx, instanceID, bindingID string) (*Operation, error) {
 const maxOperations = 1000
 
 // leftNoTrace tells whether an operation is none to a platform: a provision or bind that
-// is answered with a 4xx, and of which nobody was told 202, leaves nothing behind (ERR-08).
+// is answered with a 4xx, and of which nobody was told 202, leaves nothing behind
+// (ERR-08); and of the broker's own ones no platform knows.
 func leftNoTrace(op *Operation) bool {
-	return (op.Verb == VerbProvision || op.Verb == VerbBind) &&
+	return op.Wanted.Revoke || (op.Verb == VerbProvision || op.Verb == VerbBind) &&
 		op.State == OperationFailed && !op.Detached && op.Error != nil && refused(op.Error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type rig struct {
 	service *core.Service
 	config  core.Config
 	b       *core.Broker
+	ahead   atomic.Int64 // how far the clock of expiring is moved on
 }
 
 // newRig starts one; change may adapt the configuration.

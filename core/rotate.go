@@ -67,9 +67,18 @@ func (x *bindingNow) named(serviceID, planID string) bool {
 
 // expired tells whether a binding's expires_at has passed.
 func expired(bind *Binding, now time.Time) bool {
-	if bind.Result == nil || bind.Result.ExpiresAt == "" {
-		return false
+	at := endOf(bind.Result)
+	return !at.IsZero() && !now.Before(at)
+}
+
+// endOf is the result's expires_at; zero if it has none.
+func endOf(result *BindingResult) time.Time {
+	if result == nil || result.ExpiresAt == "" {
+		return time.Time{}
 	}
-	at, err := time.Parse(osbTime, bind.Result.ExpiresAt)
-	return err == nil && !now.Before(at)
+	at, err := time.Parse(osbTime, result.ExpiresAt)
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
 }

@@ -49,6 +49,9 @@ type Tx interface {
 	DeleteBinding(instanceID, id string) error
 	// Bindings lists an instance's bindings by id, ascending.
 	Bindings(instanceID string) ([]*Binding, error)
+	// ToRevoke lists up to limit bindings whose RevokeAt is set and not after the time, by
+	// that time, ascending.
+	ToRevoke(at time.Time, limit int) ([]*Binding, error)
 
 	Operation(id string) (*Operation, error)
 	// InsertOperation fails with ErrBusy if the instance (BindingID "") or the binding

@@ -63,7 +63,7 @@ func (b *Broker) acceptUnbind(tx Tx, fx *effects, op *Operation, req UnbindReque
 	}
 	if acc.kind != verdictNew {
 		acc.op = acc.join
-		return acc, plan, nil
+		return acc, plan, adoptRevoke(tx, acc.join, op)
 	}
 	op.Backend, op.Definition = s.bind.Backend, plan.Definition.Digest
 	op.Wanted = Wanted{ServiceID: s.bind.ServiceID, PlanID: s.bind.PlanID}

@@ -1,25 +1,29 @@
 package store
 
 import (
+	"time"
+
 	"github.com/chandler-broker/chandler/core"
 )
 
 const bindingColumns = `instance_id, id, service_id, plan_id, definition, backend, request, parameters, context,
-	resource, predecessor, ready, inputs, outputs, attempted, result, last_operation, created_at, updated_at, plugin_version`
+	resource, predecessor, ready, inputs, outputs, attempted, result, last_operation, created_at, updated_at, plugin_version, revoke_at`
 
 const (
 	selectBinding = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? AND id = ?`
 	listBindings  = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? ORDER BY id`
+	listToRevoke  = `SELECT ` + bindingColumns + ` FROM bindings INDEXED BY bindings_to_revoke
+	WHERE revoke_at <= ? ORDER BY revoke_at LIMIT ?`
 
 	putBinding = `INSERT INTO bindings (` + bindingColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (instance_id, id) DO UPDATE SET service_id = excluded.service_id, plan_id = excluded.plan_id,
 	definition = excluded.definition, backend = excluded.backend, request = excluded.request,
 	parameters = excluded.parameters, context = excluded.context, resource = excluded.resource,
 	predecessor = excluded.predecessor, ready = excluded.ready, inputs = excluded.inputs,
 	outputs = excluded.outputs, attempted = excluded.attempted, result = excluded.result,
 	last_operation = excluded.last_operation, created_at = excluded.created_at, updated_at = excluded.updated_at,
-	plugin_version = excluded.plugin_version`
+	plugin_version = excluded.plugin_version, revoke_at = excluded.revoke_at`
 
 	deleteBinding        = `DELETE FROM bindings WHERE instance_id = ? AND id = ?`
 	deleteBindingSecrets = `DELETE FROM secrets WHERE instance_id = ? AND binding_id = ?`
@@ -51,7 +55,7 @@ func (t *tx) PutBinding(b *core.Binding) error {
 		s.bytes("parameters", b.Parameters), s.bytes("context", b.Context), s.bytes("resource", b.Resource),
 		b.Predecessor, b.Ready, s.bytes("inputs", b.Applied.Inputs), s.bytes("outputs", b.Applied.Outputs),
 		s.json("attempted", b.Attempted, len(b.Attempted) > 0), s.json("result", b.Result, b.Result != nil),
-		b.LastOperation, micros(b.CreatedAt), micros(b.UpdatedAt), b.Applied.Version}
+		b.LastOperation, micros(b.CreatedAt), micros(b.UpdatedAt), b.Applied.Version, micros(b.RevokeAt)}
 	if s.err != nil {
 		return s.err
 	}
@@ -86,6 +90,14 @@ func (t *tx) Bindings(instanceID string) ([]*core.Binding, error) {
 	return t.bindings("list bindings", listBindings, instanceID)
 }
 
+// ToRevoke implements core.Tx.
+func (t *tx) ToRevoke(at time.Time, limit int) ([]*core.Binding, error) {
+	if err := t.lockAll(); err != nil {
+		return nil, err
+	}
+	return t.bindings("list bindings to revoke", listToRevoke, at.UnixMicro(), limit)
+}
+
 func (t *tx) bindings(what, query string, args ...any) ([]*core.Binding, error) {
 	var list []*core.Binding
 	err := t.rows(what, false, func(r rows) error {
@@ -104,7 +116,7 @@ func (t *tx) scanBinding(r rows) (*core.Binding, error) {
 	var parameters, context, resource, inputs, outputs, attempted, result []byte
 	err := r.Scan(&b.InstanceID, &b.ID, &b.ServiceID, &b.PlanID, &b.Definition, &b.Backend, &b.Request,
 		blob{&parameters}, blob{&context}, blob{&resource}, &b.Predecessor, &b.Ready, blob{&inputs}, blob{&outputs},
-		blob{&attempted}, blob{&result}, &b.LastOperation, instant{&b.CreatedAt}, instant{&b.UpdatedAt}, &b.Applied.Version)
+		blob{&attempted}, blob{&result}, &b.LastOperation, instant{&b.CreatedAt}, instant{&b.UpdatedAt}, &b.Applied.Version, instant{&b.RevokeAt})
 	if err != nil {
 		return nil, err
 	}

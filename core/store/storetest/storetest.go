@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store, options ...Option) {
 	t.Run("operations", c.operations)
 	t.Run("operation lists", c.operationLists)
 	t.Run("held operations and states", c.held)
+	t.Run("bindings to revoke", c.revoke)
 	t.Run("deletion", c.deletion)
 	t.Run("trimming", c.trim)
 	t.Run("steps and fences", c.stepsAndFences)

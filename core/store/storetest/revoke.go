@@ -1,0 +1,34 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/chandler-broker/chandler/core"
+)
+
+// revoke is the list of bindings whose time is over.
+func (c *suite) revoke(t *testing.T) {
+	s := c.open(t)
+	at := time.UnixMicro(1700000000000000).UTC()
+	bind := func(id string, revokeAt time.Time) func(core.Tx) error {
+		return func(tx core.Tx) error {
+			return tx.PutBinding(&core.Binding{InstanceID: "i", ID: id, RevokeAt: revokeAt})
+		}
+	}
+	update(t, s, func(tx core.Tx) error {
+		return all(tx, putInstance(&core.Instance{ID: "i"}), bind("never", time.Time{}), bind("now", at), bind("long ago", at.Add(-time.Hour)),
+			bind("later", at.Add(time.Microsecond)), bind("moved", at), bind("moved", at.Add(time.Hour)), bind("done", at), bind("done", time.Time{}))
+	})
+	due := func(limit int) (ids []string) {
+		list := read(t, s, func(tx core.Tx) ([]*core.Binding, error) { return tx.ToRevoke(at, limit) })
+		for _, b := range list {
+			ids = append(ids, b.ID)
+		}
+		return ids
+	}
+	same(t, "due", []string{"long ago", "now"}, due(10))
+	same(t, "limited", []string{"long ago"}, due(1))
+	update(t, s, func(tx core.Tx) error { return tx.DeleteBinding("i", "long ago") })
+	same(t, "after a deletion", []string{"now"}, due(10))
+}
