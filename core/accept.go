@@ -82,7 +82,7 @@ func (b *Broker) accepted(op *Operation, first *pendingCall) {
 		return
 	}
 	b.hint(HintConsider, "") // whoever comes first
-	if b.replica != nil { // else the broker closes, and the next start resumes it
+	if b.replica != nil {
 		b.replica.look()
 	}
 }

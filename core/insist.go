@@ -90,9 +90,18 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 const maxWorks = 256
 
 // commitWork is commit in a goroutine of its own: the deep stack that a transaction needs
-// must not stay with each of thousands of operations that wait for their plugins.
+// must not stay with each of thousands of operations that wait for their plugins. When ctx
+// has ended it does not wait for its turn: the end of a lease waits for all of these.
 func (b *Broker) commitWork(ctx context.Context, w write, fn func(Tx, *effects) error) error {
-	b.works <- struct{}{}
+	select {
+	case b.works <- struct{}{}:
+	default:
+		select {
+		case b.works <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-b.works }()
