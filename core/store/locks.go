@@ -94,6 +94,15 @@ func (t *tx) lockOperation(id string) error {
 	return nil
 }
 
+// lockKnown is lockOperation for a row that says itself whose it is.
+func (t *tx) lockKnown(op *core.Operation) error {
+	if t.readOnly || t.s.serial() {
+		return nil
+	}
+	t.know(op.ID)
+	return t.lock("instance", op.InstanceID)
+}
+
 // know remembers that the operation's instance is locked.
 func (t *tx) know(operation string) {
 	if t.known == nil {

@@ -85,7 +85,7 @@ func (t *tx) InsertOperation(op *core.Operation) error {
 	if err := t.lock("operation", op.ID); err != nil {
 		return err
 	}
-	if err := t.lock("instance", op.InstanceID); err != nil {
+	if err := t.lockKnown(op); err != nil {
 		return err
 	}
 	gone, err := t.gone(op)
@@ -103,7 +103,7 @@ func (t *tx) InsertOperation(op *core.Operation) error {
 
 // UpdateOperation implements core.Tx. The verb, the instance and the binding stay as inserted.
 func (t *tx) UpdateOperation(op *core.Operation) error {
-	if err := t.lockOperation(op.ID); err != nil {
+	if err := t.lockKnown(op); err != nil {
 		return err
 	}
 	gone, err := t.gone(op)
