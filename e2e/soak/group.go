@@ -223,6 +223,7 @@ func (g *group) ask(ctx context.Context, rng *rand.Rand, q record.Request, patie
 // answered notes an answer. The group is locked.
 func (g *group) answered(ticket int, q record.Request, a answer) {
 	g.w.counts.answer(a.status)
+	g.w.counts.kind(q, a)
 	g.note("< %d %d %s %s %s", ticket, a.status, a.body.Error, a.body.Operation, a.body.Description)
 	credentials := g.learn(q.Binding, q.Bind.Access == 0 && q.Bind.Predecessor == 0, a)
 	subject := 0

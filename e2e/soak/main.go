@@ -91,6 +91,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if w != nil {
 		err = errors.Join(err, w.close())
+		w.counts.printKinds()
 		fmt.Println("soak:", w.counts.String())
 	}
 	if n := w.violated(); err == nil && n > 0 {

@@ -3,14 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/chandler-broker/chandler/e2e/soak/record"
 )
 
 // counts are the figures of a run.
@@ -22,6 +26,27 @@ type counts struct {
 
 	mu   sync.Mutex
 	list []*violation
+	// kinds counts the answers by request and meaning.
+	kinds map[string]int
+}
+
+// kind counts an answer to a request that may change something.
+func (c *counts) kind(q record.Request, a answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kinds == nil {
+		c.kinds = map[string]int{}
+	}
+	c.kinds[fmt.Sprintf("%s async=%t %d %s", q.Verb, q.Async, a.status, a.body.Error)]++
+}
+
+// printKinds shows what the clients met, so that nobody trusts a run that met nothing.
+func (c *counts) printKinds() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, kind := range slices.Sorted(maps.Keys(c.kinds)) {
+		fmt.Printf("soak: %6d %s\n", c.kinds[kind], kind)
+	}
 }
 
 // answer counts an answer.
