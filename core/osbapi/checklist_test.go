@@ -162,6 +162,10 @@ Choices where the checklist leaves one:
 - A body with a key twice, with a number out of range, or nested deeper than 64 levels is 400.
 - GET of an instance or binding whose service says ` + "`instances_retrievable: false`" + ` or ` + "`bindings_retrievable: false`" + ` is 400:
   404 would say that it does not exist.
+- An update of nothing but the context is 422 where ` + "`allow_context_updates`" + ` is false; a context beside other changes is taken
+  as information.
+- After a provision or bind that was answered with a 4xx, a poll finds what was before it, or 404.
+- After ` + "`expires_at`" + ` the broker makes the credentials invalid itself; GET and a repeated PUT show the binding until it is deleted.
 - 431 for headers over 64 KiB; 403 for a user without the right to an API or a prefix; 429 with Retry-After while overloaded.
 - ` + "`AsyncRequired`, `ConcurrencyError` and `RequiresApp`" + ` have exactly the descriptions by which clients recognise them; what the
   broker says besides is in ` + "`chandler_message`" + `, the only field of its own.
