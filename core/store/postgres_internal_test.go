@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +69,40 @@ func TestFrozenReplica(t *testing.T) {
 	})
 	if err != nil || runs != 2 {
 		t.Errorf("%v after %d runs, want success after 2", err, runs)
+	}
+}
+
+// TestFrozenServer has connections that answer nothing, as behind a network that is
+// gone: who has a deadline, such as a lease's renewal, is told in time.
+func TestFrozenServer(t *testing.T) {
+	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN(), Wait: 200 * time.Millisecond})
+	renew := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		return s.Renew(ctx, core.Replica{Holder: "h"}, time.Hour)
+	}
+	if err := renew(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	rows, err := s.own.Query(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name = 'chandler'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pids, err = pgx.CollectRows(rows, pgx.RowTo[int]); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Kill(pid, syscall.SIGCONT)
+	}
+	if err := renew(); core.CodeOf(err) != core.CodeOverloaded && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Renew over a frozen connection: %v", err)
+	}
+	if err := renew(); err != nil {
+		t.Errorf("Renew over the next connection: %v", err)
 	}
 }
 

@@ -42,8 +42,10 @@ type pgConn struct {
 	begun   bool
 	plan    *plan
 	timeout time.Duration
-	queued  []statement         // sent before the next statement
-	locks   map[string]lockMode // held or queued
+	// deadline is the caller's; zero if there is none.
+	deadline time.Time
+	queued   []statement         // sent before the next statement
+	locks    map[string]lockMode // held or queued
 	// again is why the attempt is void: nothing has happened and it may be repeated.
 	again    error
 	answered bool // a statement has succeeded
@@ -82,14 +84,19 @@ func (p *Postgres) acquire(ctx context.Context, pool *pgxpool.Pool, begin string
 		}
 		return nil, refused("no connection to the database", err)
 	}
-	return &pgConn{ctx: context.WithoutCancel(ctx), conn: conn, begin: begin, plan: plan,
+	deadline, _ := ctx.Deadline()
+	return &pgConn{ctx: context.WithoutCancel(ctx), deadline: deadline, conn: conn, begin: begin, plan: plan,
 		timeout: p.config.Timeout + 5*time.Second, locks: map[string]lockMode{}}, nil
 }
 
 // bound is the context of one exchange with the server: the server gives up
-// before, unless it or the network is gone.
+// before, unless it or the network is gone. The caller's deadline counts, too.
 func (c *pgConn) bound() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(c.ctx, c.timeout)
+	until := time.Now().Add(c.timeout)
+	if !c.deadline.IsZero() && c.deadline.Before(until) {
+		until = c.deadline
+	}
+	return context.WithDeadline(c.ctx, until)
 }
 
 // batch is the next exchange: what is queued, and then text.
@@ -301,6 +308,9 @@ func (c *pgConn) commit() error {
 	if !c.begun {
 		return nil
 	}
+	if !c.plan.apart { // of a renewal nobody minds not to know; of anything else everybody does
+		c.deadline = time.Time{}
+	}
 	ctx, cancel := c.bound()
 	defer cancel()
 	b, before := c.batch("COMMIT", nil)
@@ -331,6 +341,7 @@ func (c *pgConn) commit() error {
 // rollback ends the transaction without effect and gives the connection back.
 func (c *pgConn) rollback() {
 	defer c.conn.Release()
+	c.deadline = time.Time{}
 	if !c.begun || c.conn.Conn().IsClosed() {
 		return
 	}
