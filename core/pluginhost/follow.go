@@ -116,6 +116,12 @@ func (r *running) take(e *pluginpb.Event) {
 	case core.VerbBind:
 		r.hide(r.p.marks.binding.Values(out.result.Outputs)...)
 	}
+	if out.result.Pending != nil {
+		out.result.Pending.Text = r.p.masks.mask(out.result.Pending.Text)
+	}
+	for i, left := range out.result.Left {
+		out.result.Left[i] = r.p.masks.mask(left)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.outcome != nil {

@@ -4,19 +4,22 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"unicode/utf8"
 )
 
 const (
 	masked = "•••"
 	// shortestSecret: shorter values are not masked; they would turn logs into dots and protect nothing.
 	shortestSecret = 3
-	// rememberedSecrets bounds the secrets of finished calls that are still masked, since a
-	// plugin may log late.
-	rememberedSecrets = 4096
+	// shortestEncoded: of a shorter one too little is left in base64.
+	shortestEncoded = 6
+	// rememberedSecrets bounds the secrets of finished calls, with their spellings, that are
+	// still masked, since a plugin may log late.
+	rememberedSecrets = 16384
 	// indexed is how many of a secret's first bytes it is found by, if it has as many.
 	indexed = 8
 )
@@ -184,31 +187,61 @@ func (m *masker) longest() int {
 	return m.all[0].length
 }
 
-// appendSpellings adds the ways in which a secret shows up in a log: itself, as a JSON
-// string, and each line of it, since logs are read by lines.
+// appendSpellings adds the ways in which a secret shows up in a log.
 func appendSpellings(to []string, secret string) []string {
 	if len(secret) >= shortestSecret {
 		to = append(to, secret)
 	}
-	if plain(secret) {
-		return to
+	if !plain(secret) {
+		to = appendEscaped(to, secret)
 	}
-	if enc, err := json.Marshal(secret); err == nil && len(enc) >= shortestSecret+2 {
-		to = append(to, string(enc[1:len(enc)-1]))
+	if len(secret) >= shortestEncoded {
+		to = appendEncoded(to, secret)
 	}
-	for _, line := range strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		if line = strings.TrimSpace(line); len(line) >= shortestSecret {
-			to = append(to, line)
+	return to
+}
+
+// plain tells whether a text looks the same as a JSON string, in a URL, and has one line.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.~", r)
+	})
+}
+
+// appendEscaped adds a secret as strings of JSON and Go, in URLs, and each line of it,
+// since logs are read by lines.
+func appendEscaped(to []string, secret string) []string {
+	spelled := []string{url.QueryEscape(secret), url.PathEscape(secret)}
+	quoted := strconv.Quote(secret)
+	spelled = append(spelled, quoted[1:len(quoted)-1])
+	if enc, err := json.Marshal(secret); err == nil {
+		spelled = append(spelled, string(enc[1:len(enc)-1]))
+	}
+	spelled = append(spelled, strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' })...)
+	for _, s := range spelled {
+		if s = strings.TrimSpace(s); len(s) >= shortestSecret && s != secret {
+			to = append(to, s)
 		}
 	}
 	return to
 }
 
-// plain tells whether a text looks the same as a JSON string and has one line.
-func plain(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r < ' ' || r >= utf8.RuneSelf || strings.ContainsRune(`"\<>&`, r)
-	})
+// appendEncoded adds a secret in hexadecimal and in base64, of both alphabets, also where it
+// is a part of what was encoded, as in basic authentication: at each of three
+// alignments, without the characters that hold bits of what is around it.
+func appendEncoded(to []string, secret string) []string {
+	to = append(to, hex.EncodeToString([]byte(secret)))
+	padded := make([]byte, len(secret)+2)
+	copy(padded[2:], secret)
+	for k := range 3 {
+		encoded := base64.RawStdEncoding.EncodeToString(padded[2-k:])
+		core := encoded[(k*8+5)/6 : (k+len(secret))*8/6]
+		to = append(to, core)
+		if strings.ContainsAny(core, "+/") {
+			to = append(to, strings.NewReplacer("+", "-", "/", "_").Replace(core))
+		}
+	}
+	return to
 }
 
 // seedSpellings are the texts under which a seed may be logged.
