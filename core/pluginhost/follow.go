@@ -144,7 +144,8 @@ func (r *running) close() {
 
 // sendCancel asks the plugin to end the call. An answer is not needed: the stream's end is what counts.
 func (r *running) sendCancel() {
-	ctx, end := context.WithTimeout(r.stream, r.p.host.cfg.Timing.CancelGrace)
+	own, _ := withRPC(r.stream) // else its trailer would be taken for the stream's
+	ctx, end := context.WithTimeout(own, r.p.host.cfg.Timing.CancelGrace)
 	defer end()
 	if _, err := r.p.rpc.Cancel(ctx, &pluginpb.CancelRequest{CallId: r.id}); err != nil && ctx.Err() == nil {
 		r.p.log.Warn("the plugin could not be asked to cancel a call", "operation_id", r.call.OperationID, "error", err)
