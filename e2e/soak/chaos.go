@@ -22,8 +22,12 @@ func (w *world) menaces() []menace {
 	if w.database != nil {
 		list = append(list, menace{10 * time.Second, w.harmDatabase})
 	}
+	every := time.Second
+	if w.database != nil { // what the dead left waits for the end of its lease
+		every = 5 * time.Second
+	}
 	for _, r := range w.replica {
-		list = append(list, menace{time.Duration(len(w.replica)) * time.Second, func(ctx context.Context, rng *rand.Rand) error {
+		list = append(list, menace{every, func(ctx context.Context, rng *rand.Rand) error {
 			return w.harmBroker(ctx, r, rng)
 		}})
 	}

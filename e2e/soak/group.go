@@ -182,13 +182,13 @@ func (g *group) parameters(a record.Attributes) map[string]any {
 }
 
 // ask sends a request that may change something, and notes what comes of it. patience
-// is when the client hangs up.
-func (g *group) ask(ctx context.Context, rng *rand.Rand, q record.Request, patience time.Duration) {
+// is when the client hangs up. It gives the answer's status, 0 if there was none.
+func (g *group) ask(ctx context.Context, rng *rand.Rand, q record.Request, patience time.Duration) int {
 	g.mu.Lock()
 	r, process, ok := g.w.pick(rng)
 	if !ok || !g.Free() {
 		g.mu.Unlock()
-		return
+		return 0
 	}
 	ticket := g.Sent(q, process)
 	g.note("> %d %s to process %d", ticket, q, process)
@@ -217,7 +217,9 @@ func (g *group) ask(ctx context.Context, rng *rand.Rand, q record.Request, patie
 		if g.w.isDead(process) {
 			g.Died(process) // if the outcome stayed unknown
 		}
+		return a.status
 	}
+	return 0
 }
 
 // answered notes an answer. The group is locked.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -102,7 +103,9 @@ func (g *group) request(ctx context.Context, rng *rand.Rand, q record.Request) {
 	aside := rng.IntN(4) == 0
 	for range times {
 		if !aside {
-			g.ask(ctx, rng, q, wait)
+			if g.ask(ctx, rng, q, wait) == http.StatusTooManyRequests {
+				sleep(ctx, upTo(rng, 200*time.Millisecond))
+			}
 			continue
 		}
 		seed := rng.Uint64()
