@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -16,9 +17,12 @@ import (
 // session is one connection with its prepared statements. One goroutine uses it
 // at a time.
 type session struct {
-	db    *sql.DB // of exactly this connection
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	db   *sql.DB // of exactly this connection
+	conn *sql.Conn
+	// raw is the driver's side of conn, which nobody else has until close. Prepared
+	// statements go to it directly: database/sql's way to it costs as much as a short statement.
+	raw   driver.ConnPrepareContext
+	stmts map[string]sqliteStatement
 	clock func() time.Time
 }
 
@@ -36,48 +40,20 @@ func openSession(ctx context.Context, dsn string) (*session, error) {
 		db.Close()
 		return nil, err
 	}
-	return &session{db: db, conn: conn, stmts: map[string]*sql.Stmt{}, clock: time.Now}, nil
-}
-
-// prepared gives the statement for query, from the cache after the first time.
-// The texts of queries are constants or built from few parts, so the cache stays small.
-func (s *session) prepared(query string) (*sql.Stmt, error) {
-	if st := s.stmts[query]; st != nil {
-		return st, nil
-	}
-	st, err := s.conn.PrepareContext(context.Background(), query)
+	s := &session{db: db, conn: conn, stmts: map[string]sqliteStatement{}, clock: time.Now}
+	err = conn.Raw(func(c any) (err error) {
+		var ok bool
+		if s.raw, ok = c.(driver.ConnPrepareContext); !ok {
+			err = errors.New("the driver prepares no statements")
+		}
+		return err
+	})
 	if err != nil {
+		conn.Close()
+		db.Close()
 		return nil, err
 	}
-	s.stmts[query] = st
-	return st, nil
-}
-
-// exec runs a statement and gives the number of rows that it changed. It takes
-// no context: an interrupted write would roll back the whole batch around it.
-func (s *session) exec(query string, args ...any) (int64, error) {
-	st, err := s.prepared(query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := st.Exec(args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// query runs a statement that gives rows. The caller closes them.
-func (s *session) query(ctx context.Context, query string, args ...any) (rows, error) {
-	st, err := s.prepared(query)
-	if err != nil {
-		return nil, err
-	}
-	r, err := st.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+	return s, nil
 }
 
 // broken implements conn.
@@ -126,7 +102,7 @@ func (s *session) value(ctx context.Context, query string, dest any) error {
 // close gives the connection back to the system.
 func (s *session) close() error {
 	for _, st := range s.stmts {
-		st.Close()
+		_ = st.Close() // with its connection in any case
 	}
 	s.conn.Close()
 	return s.db.Close()
