@@ -114,7 +114,7 @@ func rules(postgres bool) record.Rules {
 			return record.Succeeds
 		},
 		Keeps:  func(plan uint8) bool { return plan == planRefuse },
-		Unsure: postgres,
+		Shared: postgres,
 	}
 }
 

@@ -189,12 +189,12 @@ func (r *Record) bindingSteps(s state, b int8) (list []state) {
 	return list
 }
 
-// queuedSync tells whether an operation may be waiting behind another one for a client
+// queuedSync tells whether an operation may be waiting behind another one (or for a replica) for a client
 // that waits in turn, so that it is taken back when that one's time is over.
 func (r *Record) queuedSync(s *state, b int8) bool {
 	others := *s
 	others.binds[b].op = operation{}
-	if !others.busy() {
+	if !others.busy() && !r.Rules.Shared {
 		return false
 	}
 	for i, q := range r.live {

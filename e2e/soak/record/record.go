@@ -13,8 +13,10 @@ type Rules struct {
 	Fate func(Attributes) Fate
 	// Keeps tells whether a plan refuses to delete an instance that something is in; nil for none.
 	Keeps func(plan uint8) bool
-	// Unsure: that a failure was told may be forgotten, since the database server dies, too.
-	Unsure bool
+	// Shared: several replicas share a database server, which dies, too. That a failure was
+	// told may be forgotten, and a bind may wait until it is taken back for a replica that
+	// carries it out.
+	Shared bool
 }
 
 // Fate is how an operation ends if nothing cancels it.
@@ -97,7 +99,7 @@ func (r *Record) fate(a Attributes) outcome {
 	return [...]outcome{done, failed, refused}[r.Rules.Fate(a)]
 }
 
-func (r *Record) unsure() bool { return r.Rules.Unsure || len(r.loose) > 0 }
+func (r *Record) unsure() bool { return r.Rules.Shared || len(r.loose) > 0 }
 
 // Lost tells whether there were too many possible states to follow.
 func (r *Record) Lost() bool { return r.lost }
