@@ -81,7 +81,9 @@ type Postgres struct {
 	own     *pgxpool.Pool // for leases and hints, which must not wait behind Updates
 	leases
 	hints   *notifier
-	stop    context.CancelFunc // ends the goroutines
+	folding sync.Mutex           // held during a fold
+	folded  [len(foldings)]int64 // rows of the counts after the last fold
+	stop    context.CancelFunc   // ends the goroutines
 	workers sync.WaitGroup
 
 	mu     sync.RWMutex // guards closed against calls that begin
