@@ -264,6 +264,17 @@ func TestRecord(t *testing.T) {
 			s.Fill(true)
 			s.ask(Request{Verb: Deprovision, Wanted: q}, ok)
 		}, "answered 200"},
+		"a refused deletion is told, then it begins again": {func(s *script) {
+			q := Attributes{Plan: planKeeps}
+			s.ask(Request{Verb: Provision, Wanted: q}, created)
+			s.Fill(true)
+			s.ask(Request{Verb: Deprovision, Wanted: q, Async: true}, accepted("op"))
+			s.Empty(true)
+			s.ask(Request{Verb: Deprovision, Wanted: q, Async: true}, accepted("op"))
+			s.poll(-1, "op", 200, "failed")
+			s.ask(Request{Verb: Deprovision, Wanted: q, Async: true}, accepted("op 2"))
+			s.poll(-1, "op 2", 200, "succeeded")
+		}, ""},
 		"a rotation carries on": {func(s *script) {
 			s.ask(provision, created)
 			s.ask(bind, key)

@@ -180,14 +180,21 @@ func (r *Record) applyDeprovision(s state, q *Request) []effect {
 	case s.inst.op.verb == Deprovision:
 		return join(s, -1)
 	}
-	s.supersede(-1)
-	for i := range s.binds {
-		if s.binds[i].op.verb == Bind {
-			s.binds[i].touched = true
-			s.supersede(int8(i))
+	begin := func() effect {
+		s := s
+		s.supersede(-1)
+		for i := range s.binds {
+			if s.binds[i].op.verb == Bind {
+				s.binds[i].touched = true
+				s.supersede(int8(i))
+			}
 		}
+		return start(s, -1, operation{verb: Deprovision})
 	}
-	return []effect{start(s, -1, operation{verb: Deprovision})}
+	if s.inst.op.verb != None {
+		return []effect{begin()}
+	}
+	return r.afterFailure(s, -1, Deprovision, begin)
 }
 
 func (r *Record) applyBind(s state, q *Request) []effect {
