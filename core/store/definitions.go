@@ -127,8 +127,7 @@ func (t *tx) Put(key string, value []byte) error {
 	if err := t.lock("document", key); err != nil {
 		return err
 	}
-	_, err := t.exec("put document", putDocument, key, raw(value))
-	return err
+	return t.post(putDocument, key, raw(value))
 }
 
 // Get implements core.Tx.

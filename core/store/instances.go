@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/chandler-broker/chandler/core"
 )
@@ -9,6 +10,22 @@ import (
 const instanceColumns = `id, service_id, plan_id, definition, backend, organization_guid, space_guid,
 	parameters, context, ready, usable, inputs, outputs, attempted, dashboard_url, maintenance_version,
 	labels, attributes, last_operation, created_at, updated_at, plugin_version`
+
+// upsertInstance is for databases to which each statement is a journey.
+var upsertInstance = insertInstance + ` ON CONFLICT (id) DO UPDATE SET ` + excluded(instanceColumns)
+
+// excluded sets columns to the values that were not inserted.
+func excluded(columns string) string {
+	var b strings.Builder
+	for i, c := range strings.Split(columns, ",") {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		c = strings.TrimSpace(c)
+		b.WriteString(c + " = excluded." + c)
+	}
+	return b.String()
+}
 
 const (
 	selectInstance = `SELECT ` + instanceColumns + ` FROM instances WHERE id = ?`
@@ -65,6 +82,9 @@ func (t *tx) PutInstance(in *core.Instance) error {
 	}
 	if err := t.lock("instance", in.ID); err != nil {
 		return err
+	}
+	if !t.s.serial() {
+		return t.post(upsertInstance, append(append([]any{in.ID}, keys...), rest...)...)
 	}
 	var service, plan, definition, backend string
 	err := t.row("put instance", false, []any{&service, &plan, &definition, &backend}, selectInstanceKeys, in.ID)

@@ -237,3 +237,31 @@ func TestPostgresTakesAnyWords(t *testing.T) {
 		t.Errorf("got %q, %q, %q", op.ProgressText, steps[0].Text, steps[0].Detail)
 	}
 }
+
+// TestPostgresLateFailure is that of a statement which was sent with the COMMIT.
+func TestPostgresLateFailure(t *testing.T) {
+	dsn := newDatabase(t)
+	s := openPostgres(t, store.PostgresConfig{DSN: dsn, Timeout: 600 * time.Millisecond})
+	c, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if _, err := c.Exec(t.Context(), "BEGIN; LOCK TABLE documents IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	put := func(tx core.Tx) error { runs++; return tx.Put("k", []byte("v")) }
+	if err := s.Update(t.Context(), put); core.CodeOf(err) != core.CodeOverloaded || runs != 1 {
+		t.Errorf("a statement that could not be done: %v after %d runs, want a refusal after one", err, runs)
+	}
+	if _, err := c.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if n := one(t, dsn, "SELECT count(*)::text FROM documents"); n != "0" {
+		t.Errorf("%s documents are stored", n)
+	}
+	if err := s.Update(t.Context(), put); err != nil {
+		t.Error(err)
+	}
+}

@@ -154,6 +154,12 @@ func (c *pgConn) exec(query string, args ...any) (n int64, err error) {
 	return n, err
 }
 
+// post implements conn: the statement goes with the next one.
+func (c *pgConn) post(query string, args ...any) error {
+	c.queued = append(c.queued, statement{translated(query), sendable(args)})
+	return nil
+}
+
 // query implements conn.
 func (c *pgConn) query(_ context.Context, query string, args ...any) (rows, error) {
 	ctx, cancel := c.bound()
@@ -305,7 +311,7 @@ func (c *pgConn) now() (now int64, err error) {
 // commit ends the transaction and gives the connection back.
 func (c *pgConn) commit() error {
 	defer c.conn.Release() // closes it if it is broken
-	if !c.begun {
+	if !c.begun && len(c.queued) == 0 {
 		return nil
 	}
 	if !c.plan.apart { // of a renewal nobody minds not to know; of anything else everybody does
@@ -320,6 +326,10 @@ func (c *pgConn) commit() error {
 		if _, err = results.Exec(); err != nil {
 			break
 		}
+	}
+	if err != nil && sqlState(err) != "" { // of a posted statement: the COMMIT was not looked at
+		results.Close()
+		return c.failure("write", err)
 	}
 	var tag pgconn.CommandTag
 	if err == nil {

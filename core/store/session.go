@@ -56,6 +56,12 @@ func openSession(ctx context.Context, dsn string) (*session, error) {
 	return s, nil
 }
 
+// post implements conn.
+func (s *session) post(query string, args ...any) error {
+	_, err := s.exec(query, args...)
+	return err
+}
+
 // broken implements conn.
 func (s *session) broken(err error) error {
 	var e *sqlite.Error

@@ -35,6 +35,9 @@ var (
 type conn interface {
 	// exec runs a writing statement and gives the number of rows that it changed.
 	exec(query string, args ...any) (int64, error)
+	// post runs a writing statement that breaks no constraint and whose result nobody
+	// looks at. Its failure may show with the next statement or the commit.
+	post(query string, args ...any) error
 	// query runs a statement that gives rows. The caller closes them.
 	query(ctx context.Context, query string, args ...any) (rows, error)
 	// broken tells which constraint an error speaks of: core.ErrBusy for uniqueness,
@@ -72,6 +75,18 @@ func (t *tx) exec(what, query string, args ...any) (int64, error) {
 		return 0, t.failed(what, err)
 	}
 	return n, nil
+}
+
+// post is exec for a statement that breaks no constraint and whose number of rows
+// does not matter. It may be on its way still when post returns.
+func (t *tx) post(query string, args ...any) error {
+	if err := t.usable(true); err != nil {
+		return err
+	}
+	if err := t.s.post(query, args...); err != nil {
+		return t.failed("write", err)
+	}
+	return nil
 }
 
 // rows runs one statement and calls scan for each row. write says that it is a

@@ -188,8 +188,12 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-CREATE TRIGGER instances_counted AFTER INSERT OR DELETE OR UPDATE OF service_id, plan_id, backend, definition
-  ON instances FOR EACH ROW EXECUTE FUNCTION instances_counted();
+CREATE TRIGGER instances_counted AFTER INSERT OR DELETE ON instances
+  FOR EACH ROW EXECUTE FUNCTION instances_counted();
+CREATE TRIGGER instances_moved AFTER UPDATE ON instances FOR EACH ROW
+  WHEN ((OLD.service_id, OLD.plan_id, OLD.backend, OLD.definition)
+    IS DISTINCT FROM (NEW.service_id, NEW.plan_id, NEW.backend, NEW.definition))
+  EXECUTE FUNCTION instances_counted();
 
 CREATE FUNCTION bindings_counted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
