@@ -39,8 +39,6 @@ func (b *Broker) Close(ctx context.Context) error {
 func (b *Broker) handOver(ctx context.Context) {
 	b.mu.Lock()
 	started := b.phase == phaseOpen
-	b.closing = true
-	b.allAnswered()
 	b.mu.Unlock()
 	if !started {
 		return
@@ -62,6 +60,10 @@ func (b *Broker) handOver(ctx context.Context) {
 	if !b.replica.others() {
 		return
 	}
+	b.mu.Lock()
+	b.closing = true
+	b.allAnswered()
+	b.mu.Unlock()
 	select {
 	case <-b.answered:
 	case <-enough:
@@ -69,11 +71,12 @@ func (b *Broker) handOver(ctx context.Context) {
 	}
 }
 
-// allAnswered closes answered if it is time for it. The lock is held.
+// allAnswered lets no request in any more once none is left. The lock is held.
 func (b *Broker) allAnswered() {
 	if !b.closing || b.requests > 0 {
 		return
 	}
+	b.phase = phaseClosed
 	select {
 	case <-b.answered:
 	default:
