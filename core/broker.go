@@ -94,7 +94,8 @@ type Broker struct {
 	alone   *tenure  // without Leases
 	replica *replica // with Leases
 
-	works chan struct{} // full while maxWorks transactions of the work are under way
+	// works and begins hold one for each transaction of the work that is under way.
+	works, begins chan struct{}
 
 	mu       sync.Mutex
 	phase    brokerPhase
@@ -121,7 +122,8 @@ func New(cfg Config) (*Broker, error) {
 	b.ctx, b.stop = context.WithCancelCause(context.Background())
 	b.clock = &clock{now: b.cfg.Now, random: b.cfg.Random}
 	b.sched = newScheduler(b)
-	b.answered, b.works = make(chan struct{}), make(chan struct{}, maxWorks)
+	b.answered = make(chan struct{})
+	b.works, b.begins = make(chan struct{}, maxWorks), make(chan struct{}, maxBegins)
 	if b.cfg.Leases != nil {
 		b.replica = newReplica(b)
 	} else {

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"context"
 	"errors"
 	"slices"
 )
@@ -35,7 +34,7 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 	var attempts []attempt
 	for failures := 0; ; failures++ {
 		mine, taken := false, false
-		err := b.commitWork(j.tenure.ctx, w, func(tx Tx, fx *effects) error {
+		err := b.commitWork(j, w, func(tx Tx, fx *effects) error {
 			mine, taken = false, false
 			unfinished, err := tx.Unfinished(j.instance)
 			if err != nil {
@@ -85,27 +84,27 @@ func (b *Broker) insist(w write, j *job, fn func(tx Tx, fx *effects, w *work, la
 	}
 }
 
-// maxWorks bounds the transactions that the work of operations has under way: requests
-// must find room in the store's queue while thousands of operations resume.
-const maxWorks = 256
+const (
+	// maxWorks bounds the transactions that the work of operations has under way, so that
+	// requests find room in the store's queue.
+	maxWorks = 256
+	// maxBegins bounds those that begin the work of operations which resume or were queued:
+	// thousands may do so at once, and what is under way must not stand behind them.
+	maxBegins = 32
+)
 
 // commitWork is commit in a goroutine of its own: the deep stack that a transaction needs
-// must not stay with each of thousands of operations that wait for their plugins. When ctx
-// has ended it does not wait for its turn: the end of a lease waits for all of these.
-func (b *Broker) commitWork(ctx context.Context, w write, fn func(Tx, *effects) error) error {
-	select {
-	case b.works <- struct{}{}:
-	default:
-		select {
-		case b.works <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+// must not stay with each of thousands of operations that wait for their plugins.
+func (b *Broker) commitWork(j *job, w write, fn func(Tx, *effects) error) error {
+	places := b.works
+	if w == writeStart && j.calls == 0 {
+		places = b.begins
 	}
+	places <- struct{}{}
 	done := make(chan error, 1)
 	go func() {
-		defer func() { <-b.works }()
-		done <- b.commit(ctx, w, fn)
+		defer func() { <-places }()
+		done <- b.commit(j.tenure.ctx, w, fn)
 	}()
 	return <-done
 }

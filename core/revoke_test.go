@@ -22,9 +22,9 @@ func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load
 // is there until its DELETE.
 func TestRevoke(t *testing.T) {
 	bound := func(t *testing.T) *rig {
-		r := newRig(t, slow, expiring)
+		r := newRig(t, expiring)
 		r.must("created", put("i", false))
-		r.settled("i", "b", r.must("accepted", bind("i", "b", true)))
+		r.must("created", bind("i", "b", false))
 		return r
 	}
 	alive := func(r *rig) bool {
