@@ -75,9 +75,9 @@ func TestFrozenReplica(t *testing.T) {
 // TestFrozenServer has connections that answer nothing, as behind a network that is
 // gone: who has a deadline, such as a lease's renewal, is told in time.
 func TestFrozenServer(t *testing.T) {
-	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN(), Wait: 200 * time.Millisecond})
+	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN()})
 	renew := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		return s.Renew(ctx, core.Replica{Holder: "h"}, time.Hour)
 	}
