@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,13 +16,23 @@ import (
 )
 
 // bareCommand makes this program the server that the broker is compared with: a process
-// of its own, as the broker is one, which does nothing but write the bytes of a file.
+// of its own, as the broker is one, which does nothing but write what a file says.
 const bareCommand = "serve-bare"
 
-// serveBare prints its address and serves the file as a catalog until ctx ends.
+// bareAnswer is what a bare server writes: the body, and the header with either status.
+type bareAnswer struct {
+	Body   []byte
+	Header map[int]http.Header
+}
+
+// serveBare prints its address and serves the file's answer as a catalog until ctx ends.
 func serveBare(ctx context.Context, file string) error {
-	body, err := os.ReadFile(file)
+	raw, err := os.ReadFile(file)
 	if err != nil {
+		return err
+	}
+	var answer bareAnswer
+	if err := json.Unmarshal(raw, &answer); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -30,13 +41,18 @@ func serveBare(ctx context.Context, file string) error {
 	}
 	router := httprouter.New()
 	router.GET("/v2/catalog", func(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-		w.Header().Set("Etag", `"bare"`)
+		status := http.StatusOK
 		if r.Header.Get("If-None-Match") != "" {
-			w.WriteHeader(http.StatusNotModified)
-			return
+			status = http.StatusNotModified
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body) // an error means that the client hung up
+		header := w.Header()
+		for name, values := range answer.Header[status] {
+			header[name] = values
+		}
+		w.WriteHeader(status)
+		if status == http.StatusOK {
+			_, _ = w.Write(answer.Body) // an error means that the client hung up
+		}
 	})
 	server := &http.Server{Handler: router}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
@@ -53,10 +69,14 @@ type bareServer struct {
 	address string
 }
 
-// startBare starts this program as a bare server of body. The caller stops it.
-func startBare(ctx context.Context, dir string, body []byte) (*bareServer, error) {
+// startBare starts this program as a bare server of an answer. The caller stops it.
+func startBare(ctx context.Context, dir string, answer bareAnswer) (*bareServer, error) {
+	raw, err := json.Marshal(answer)
+	if err != nil {
+		return nil, err
+	}
 	file := filepath.Join(dir, "bare.json")
-	if err := os.WriteFile(file, body, 0o600); err != nil {
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -81,8 +101,6 @@ func startBare(ctx context.Context, dir string, body []byte) (*bareServer, error
 	b.address = strings.TrimSpace(line)
 	return b, nil
 }
-
-func (b *bareServer) connect() (*client, error) { return newClient("http://"+b.address, "", "") }
 
 // stop ends the process and waits for it.
 func (b *bareServer) stop() {

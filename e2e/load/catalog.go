@@ -32,19 +32,26 @@ func (s settings) catalog(ctx context.Context, r *report) (err error) {
 		return err
 	}
 	defer c.close()
-	status, body, err := c.do(ctx, http.MethodGet, "/v2/catalog", "", nil)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("GET /v2/catalog: status %d", status)
+	answer := bareAnswer{Header: map[int]http.Header{}}
+	tag := ""
+	for _, want := range []int{http.StatusOK, http.StatusNotModified} {
+		status, body, err := c.do(ctx, http.MethodGet, "/v2/catalog", tag, nil)
+		if err == nil && status != want {
+			err = fmt.Errorf("GET /v2/catalog: status %d, not %d", status, want)
+		}
+		if err != nil {
+			return err
+		}
+		answer.Header[want] = c.answered
+		if want == http.StatusOK {
+			answer.Body, tag = body, "If-None-Match: "+c.answered.Get("Etag")+"\r\n"
+		}
 	}
-	if err != nil {
-		return err
-	}
-	bare, err := startBare(ctx, t.dir, body)
+	bare, err := startBare(ctx, t.dir, answer)
 	if err != nil {
 		return err
 	}
 	defer bare.stop()
-	tag := "If-None-Match: " + c.etag + "\r\n"
 	for _, m := range []struct {
 		name, extra string
 		want        int
@@ -61,30 +68,47 @@ func (s settings) catalog(ctx context.Context, r *report) (err error) {
 	return nil
 }
 
-// against runs turn against the bare server, the broker, the broker and the bare server
-// again, and gives the broker's rate over the bare one's.
+// takeTurns is how often the bare server and the broker take turns: what else the machine
+// does then hits both.
+const takeTurns = 10
+
+// against runs turn in slices against the bare server and the broker, with the same requests, and gives
+// the broker's rate over the bare one's.
 func (s settings) against(ctx context.Context, r *report, t *target, bare *bareServer, name string, turn func(context.Context, *session) error) (float64, error) {
-	run := func(connect func() (*client, error)) (result, error) {
-		l := loop{workers: min(s.workers, catalogWorkers), warmup: s.warmup / 4, duration: s.duration / 4, turn: turn, connect: connect}
-		return l.run(ctx)
+	type side struct {
+		name, url        string
+		pid              int
+		rate, cpu, turns float64
 	}
-	var rates [2]float64
-	for _, broker := range []bool{false, true, true, false} {
-		connect, i, label := bare.connect, 0, name+": bare handler"
-		if broker {
-			connect, i, label = t.connect, 1, name
-		}
-		res, err := run(connect)
-		if err != nil {
-			return 0, err
-		}
-		r.Loops[label] = res
-		rates[i] += res.PerSec
+	sides := []side{{name: name + ": bare handler", url: "http://" + bare.address, pid: bare.cmd.Process.Pid}, {name: name, url: t.url}}
+	if t.broker != nil {
+		sides[1].pid = t.broker.PID()
 	}
-	if rates[0] == 0 {
+	for range takeTurns {
+		for i := range sides {
+			side := &sides[i]
+			l := loop{workers: min(s.workers, catalogWorkers), warmup: s.warmup / (2 * takeTurns), duration: s.duration / (2 * takeTurns),
+				turn: turn, meter: func() usage { return meter(side.pid) }, connect: func() (*client, error) { return newClient(side.url, t.user, t.password) }}
+			res, err := l.run(ctx)
+			if err != nil {
+				return 0, err
+			}
+			r.Loops[side.name] = res // the last slice's, for its latencies
+			side.rate += res.PerSec / takeTurns
+			side.turns += float64(res.Turns)
+			side.cpu += res.CPU["broker"] * float64(res.Turns)
+		}
+	}
+	for _, side := range sides {
+		r.Values[side.name+": requests per second"] = side.rate
+		if side.cpu > 0 {
+			r.Values[side.name+": server's µs of processor time per request"] = side.cpu / side.turns
+		}
+	}
+	if sides[0].rate == 0 {
 		return 0, errors.New("the bare handler answered nothing")
 	}
-	return rates[1] / rates[0], nil
+	return sides[1].rate / sides[0].rate, nil
 }
 
 // ids matches the ids of services and plans.

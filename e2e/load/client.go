@@ -20,13 +20,13 @@ const requestTimeout = 2 * time.Minute
 // client is one kept-alive connection of HTTP/1.1, for one goroutine. It does less
 // than net/http's, which would take as much of the machine as the broker that it measures.
 type client struct {
-	address string
-	header  string // the lines that every request has
-	dialer  net.Dialer
-	conn    net.Conn
-	in      *bufio.Reader
-	out     []byte
-	etag    string // of the last answer
+	address  string
+	header   string // the lines that every request has
+	dialer   net.Dialer
+	conn     net.Conn
+	in       *bufio.Reader
+	out      []byte
+	answered http.Header // of the last answer
 }
 
 // newClient makes a client of the broker at base (scheme http); it connects with the first request.
@@ -81,7 +81,7 @@ func (c *client) exchange(method, target, extra string, body []byte) (int, []byt
 	if err != nil {
 		return 0, nil, err
 	}
-	c.etag = resp.Header.Get("Etag")
+	c.answered = resp.Header
 	answer, err := io.ReadAll(resp.Body)
 	if err == nil && resp.Close {
 		c.close()
