@@ -3,12 +3,8 @@ package store
 import (
 	"context"
 	"errors"
-	"regexp"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,22 +12,6 @@ import (
 
 	"github.com/chandler-broker/chandler/core"
 )
-
-// plan is what an Update learned from the attempts before: what it must do at once
-// that cannot be done in the middle.
-type plan struct {
-	apart     bool            // only leases are touched, which no other Update looks at
-	alone     bool            // lock everything
-	exclusive map[string]bool // lock these alone, though they are read first
-	careful   bool            // a constraint will be broken: keep the transaction usable
-}
-
-// errPlan ends an attempt whose plan has changed.
-var errPlan = errors.New("store: the transaction begins again with other locks")
-
-// maxLocks is how many keys a transaction locks before it locks everything instead:
-// the server has room for some thousands.
-const maxLocks = 512
 
 // pgConn is one connection inside a transaction, which begins with the first
 // statement and in the same round trip. Locks wait for the next statement, too.
@@ -212,87 +192,6 @@ func (r *pgRows) Close() error {
 	return err
 }
 
-// lock implements conn.
-func (c *pgConn) lock(mode lockMode, key string) (bool, error) {
-	if c.plan.alone {
-		return true, nil
-	}
-	if mode == lockAll || len(c.locks) >= maxLocks {
-		c.plan.alone = true
-		return c.replan()
-	}
-	held, ok := c.locks[key]
-	switch {
-	case ok && (held != lockShare || mode == lockShare):
-		return true, nil
-	case ok: // to ask for more than a share while others have one would end in a deadlock
-		if c.plan.exclusive == nil {
-			c.plan.exclusive = map[string]bool{}
-		}
-		c.plan.exclusive[key] = true
-		return c.replan()
-	case mode == lockTry:
-		return c.tryLock(key)
-	case mode == lockShare && !c.plan.exclusive[key]:
-		c.queued = append(c.queued, statement{lockOneShare, []any{key}})
-		c.locks[key] = lockShare
-	default:
-		c.queued = append(c.queued, statement{lockOne, []any{key}})
-		c.locks[key] = lockKey
-	}
-	return true, nil
-}
-
-// replan lets the attempt begin with the changed plan: at once if it has not begun,
-// again otherwise.
-func (c *pgConn) replan() (bool, error) {
-	if !c.begun && c.plan.alone {
-		return true, nil
-	}
-	return false, errPlan
-}
-
-func (c *pgConn) tryLock(key string) (got bool, err error) {
-	r, err := c.query(c.ctx, tryLockOne, key)
-	if err != nil {
-		return false, err
-	}
-	defer r.Close()
-	for r.Next() {
-		if err := r.Scan(&got); err != nil {
-			return false, err
-		}
-	}
-	if got {
-		c.locks[key] = lockKey
-	}
-	return got, r.Err()
-}
-
-// page implements conn. As listInstances does, it takes the first ids of each plan and
-// backend from their index and merges them; LATERAL keeps the planner to that order.
-func (c *pgConn) page(f core.InstanceFilter) (string, []any) {
-	n := limit(f.Limit)
-	where, args := conditions(f)
-	if where == "" {
-		return listInstances(f)
-	}
-	own, ownArgs := "", []any{}
-	if f.ServiceID != "" {
-		own, ownArgs = " AND i.service_id = ?", []any{f.ServiceID}
-	}
-	query := `WITH page AS MATERIALIZED (
-	SELECT p.id FROM (SELECT DISTINCT plan_id, backend FROM uses WHERE ` + where + `) u CROSS JOIN LATERAL (
-		SELECT i.id FROM instances i WHERE i.plan_id = u.plan_id AND i.backend = u.backend AND i.id > ?` + own + `
-		ORDER BY i.id LIMIT ?) p ORDER BY p.id LIMIT ?)
-	SELECT r.* FROM page CROSS JOIN LATERAL (
-		SELECT ` + instanceColumns + ` FROM instances i WHERE i.id = page.id OFFSET 0) r ORDER BY r.id`
-	return query, append(append(append(args, f.After), ownArgs...), n, n)
-}
-
-// serial implements conn.
-func (c *pgConn) serial() bool { return false }
-
 // now implements conn.
 func (c *pgConn) now() (now int64, err error) {
 	r, err := c.query(c.ctx, databaseClock)
@@ -361,44 +260,6 @@ func (c *pgConn) rollback() {
 	if _, err := c.conn.Exec(ctx, "ROLLBACK"); err != nil || useless {
 		c.conn.Conn().Close(ctx) // the server rolls back then
 	}
-}
-
-var (
-	indexHint    = regexp.MustCompile(`\s+INDEXED BY \w+`)
-	translations sync.Map // text for SQLite to text for PostgreSQL
-)
-
-// translated gives a statement as PostgreSQL takes it. The texts hold no question
-// marks but parameters. Its planner takes no hints and needs none here.
-func translated(query string) string {
-	if text, ok := translations.Load(query); ok {
-		return text.(string)
-	}
-	var b strings.Builder
-	n := 0
-	for _, part := range strings.SplitAfter(indexHint.ReplaceAllString(query, ""), "?") {
-		text, parameter := strings.CutSuffix(part, "?")
-		b.WriteString(text)
-		if parameter {
-			n++
-			b.WriteString("$" + strconv.Itoa(n))
-		}
-	}
-	translations.Store(query, b.String())
-	return b.String()
-}
-
-// sendable makes texts of values that the database cannot hold as text: what is not
-// UTF-8, or has zero bytes, gets replacement characters. Such only comes from
-// plugins' words; ids are checked before.
-func sendable(args []any) []any {
-	for i, a := range args {
-		s, ok := a.(string)
-		if ok && (!utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0) {
-			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-		}
-	}
-	return args
 }
 
 // broken implements conn.
