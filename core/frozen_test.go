@@ -16,7 +16,11 @@ func TestFrozen(t *testing.T) {
 	for _, j := range jobs() {
 		t.Run(j.name, func(t *testing.T) {
 			t.Parallel()
-			freezeEverywhere(t, j, beside, openSQLite, 100)
+			times := 100
+			if raced { // ten times slower
+				times = 1
+			}
+			freezeEverywhere(t, j, beside, openSQLite, times)
 			freezeEverywhere(t, j, after, openSQLite, 1)
 			freezeEverywhere(t, j, never, openSQLite, 1)
 		})
