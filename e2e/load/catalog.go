@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -72,6 +73,9 @@ func (s settings) catalog(ctx context.Context, r *report) (err error) {
 // does then hits both.
 const takeTurns = 10
 
+// shortestTurn is enough for a catalog to arrive on a busy machine.
+const shortestTurn = 250 * time.Millisecond
+
 // against runs turn in slices against the bare server and the broker, with the same requests, and gives
 // the broker's rate over the bare one's.
 func (s settings) against(ctx context.Context, r *report, t *target, bare *bareServer, name string, turn func(context.Context, *session) error) (float64, error) {
@@ -87,7 +91,7 @@ func (s settings) against(ctx context.Context, r *report, t *target, bare *bareS
 	for range takeTurns {
 		for i := range sides {
 			side := &sides[i]
-			l := loop{workers: min(s.workers, catalogWorkers), warmup: s.warmup / (2 * takeTurns), duration: s.duration / (2 * takeTurns),
+			l := loop{workers: min(s.workers, catalogWorkers), warmup: s.warmup / (2 * takeTurns), duration: max(s.duration/(2*takeTurns), shortestTurn),
 				turn: turn, meter: func() usage { return meter(side.pid) }, connect: func() (*client, error) { return newClient(side.url, t.user, t.password) }}
 			res, err := l.run(ctx)
 			if err != nil {
