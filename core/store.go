@@ -13,8 +13,8 @@ var ErrNotFound = errors.New("not found")
 // enforces would be broken: a second unfinished operation, a reserved value, an id.
 var ErrBusy = errors.New("taken")
 
-// Store keeps everything durable. core/store implements it for SQLite; another
-// implementation passes the same conformance suite. Safe for concurrent use.
+// Store keeps everything durable. core/store implements it for SQLite and
+// PostgreSQL; both pass the same conformance suite. Safe for concurrent use.
 type Store interface {
 	// View runs fn over one consistent state; Tx's writing methods fail inside.
 	View(ctx context.Context, fn func(Tx) error) error
