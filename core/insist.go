@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"slices"
 )
@@ -94,13 +95,22 @@ const (
 )
 
 // commitWork is commit in a goroutine of its own: the deep stack that a transaction needs
-// must not stay with each of thousands of operations that wait for their plugins.
+// must not stay with each of thousands of operations that wait for their plugins. When the
+// job's tenure has ended it does not wait for its turn: the end of a lease waits for all of these.
 func (b *Broker) commitWork(j *job, w write, fn func(Tx, *effects) error) error {
 	places := b.works
 	if w == writeStart && j.calls == 0 {
 		places = b.begins
 	}
-	places <- struct{}{}
+	select {
+	case places <- struct{}{}:
+	default:
+		select {
+		case places <- struct{}{}:
+		case <-j.tenure.ctx.Done():
+			return context.Cause(j.tenure.ctx)
+		}
+	}
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-places }()
