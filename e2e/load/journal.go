@@ -14,12 +14,8 @@ import (
 	"github.com/chandler-broker/chandler/core/store"
 )
 
-// commitsPerCycle is how many journal commits a cycle of four operations needs at
-// least: one that accepts each and one that ends it.
-const commitsPerCycle = 8
-
-// bareCommits measures how many cycles' worth of bare journal commits the machine
-// does per second: the same driver, settings, group commit and number of workers as
+// bareCommits measures how many cycles' worth of bare journal commits the machine does
+// per second, eight for a cycle, since an operation needs one that accepts it and one that ends it: the same driver, settings, group commit and number of workers as
 // the broker's, on a new store in dir; each commit writes one row of the journal and
 // nothing else, with nothing else running.
 func bareCommits(ctx context.Context, dir string, workers int, d time.Duration) (cyclesPerSecond float64, err error) {
