@@ -22,7 +22,10 @@ func TestOverload(t *testing.T) {
 		}
 		close(g.release)
 		r.settles(op, "succeeded")
-		r.must("created", put("n", false))
+		r.until("its place is free", func() bool { // a moment after the journal says so
+			answer, _ := r.do(put("n", false))
+			return answer == "created"
+		})
 	})
 	t.Run("the store fails: 429 if nothing was written, 500 if nobody knows ORP-01", func(t *testing.T) {
 		for _, unknown := range []bool{false, true} {

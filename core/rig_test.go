@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds every wait of the tests; it is never an expectation.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // rig is a broker over a real store with a scripted backend.
 type rig struct {
