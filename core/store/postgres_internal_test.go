@@ -56,6 +56,9 @@ func TestFrozenReplica(t *testing.T) {
 		if err := tx.PutInstance(&core.Instance{ID: "i", PlanID: "of the frozen one"}); err != nil {
 			return err
 		}
+		if _, err := tx.Bindings("i"); err != nil { // with this the row is sent, too
+			return err
+		}
 		if runs == 1 { // this returns when the server has ended our transaction
 			return other.Update(context.Background(), func(tx core.Tx) error {
 				return tx.PutInstance(&core.Instance{ID: "i", PlanID: "of the other"})

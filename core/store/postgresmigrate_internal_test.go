@@ -50,6 +50,9 @@ func TestRollingUpgrade(t *testing.T) {
 		if err := tx.PutInstance(&core.Instance{ID: "in the way"}); err != nil {
 			return err
 		}
+		if _, err := tx.Bindings("in the way"); err != nil { // with this the row is sent, too
+			return err
+		}
 		bound, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		c, err := pgx.Connect(t.Context(), dsn)
