@@ -41,6 +41,13 @@ func (b *Broker) accept(ctx context.Context, r *request, decide func(tx Tx, fx *
 	b.sched.hold(t, op)
 	finished, release = b.sched.watch(op.ID)
 	err = b.commit(ctx, writeAccept, func(tx Tx, fx *effects) (err error) {
+		state, err := ReadDispatcher(tx) // here, so that no replica misses a pause
+		if err == nil {
+			err = state.refused()
+		}
+		if err != nil {
+			return err
+		}
 		fresh := *op
 		acc, err = decide(tx, fx, &fresh)
 		return err

@@ -84,6 +84,8 @@ type Broker struct {
 	cfg   Config
 	sched *scheduler
 	clock *clock
+	// dispatcher knows whether operations may start.
+	dispatcher *dispatcher
 	// declared is what plugins' schemas say, read once.
 	declared declared
 
@@ -121,7 +123,7 @@ func New(cfg Config) (*Broker, error) {
 	b := &Broker{cfg: cfg.withDefaults()}
 	b.ctx, b.stop = context.WithCancelCause(context.Background())
 	b.clock = &clock{now: b.cfg.Now, random: b.cfg.Random}
-	b.sched = newScheduler(b)
+	b.sched, b.dispatcher = newScheduler(b), newDispatcher(b)
 	b.answered = make(chan struct{})
 	b.works, b.begins = make(chan struct{}, maxWorks), make(chan struct{}, maxBegins)
 	if b.cfg.Leases != nil {
@@ -220,7 +222,10 @@ func (b *Broker) open(ctx context.Context) (left []*Operation, err error) {
 	if b.phase != phaseNew {
 		return nil, Errorf(CodeFailed, "the broker was started already")
 	}
-	work := []func(){b.sweep, b.revokes}
+	work := []func(){b.sweep, b.revokes, b.dispatcher.follow}
+	if err := UsableStore(ctx, b.cfg.Store); err != nil {
+		return nil, err
+	}
 	if r := b.replica; r != nil {
 		err = r.acquire(ctx)
 		work = append(work, r.keep, r.claims, r.listen, r.polls)
@@ -233,6 +238,14 @@ func (b *Broker) open(ctx context.Context) (left []*Operation, err error) {
 	if err != nil {
 		return nil, storeError(err)
 	}
+	state, err := b.dispatcherState(ctx)
+	if err == nil {
+		err = state.Usable() // again: an import that began meanwhile has not seen our lease
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.dispatcher.see(state)
 	b.phase = phaseOpen
 	for _, op := range left {
 		b.sched.census.add(op)

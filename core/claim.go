@@ -109,7 +109,7 @@ func (r *replica) considerWishes(t *tenure) {
 
 // takeOver claims until nothing is left to be claimed.
 func (r *replica) takeOver(t *tenure) {
-	for t.ctx.Err() == nil {
+	for t.ctx.Err() == nil && !r.b.dispatcher.state().Paused {
 		ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
 		instances, err := r.leases.Claim(ctx, t.holder, claimLimit)
 		cancel()

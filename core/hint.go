@@ -37,10 +37,12 @@ func (r *replica) heard(h Hint) {
 		}
 		r.look()
 	case HintDocument:
+		r.b.dispatcher.changed(h.ID)
 		r.b.cfg.OnDocument(h.ID)
 	case HintMissed:
 		r.wish.addAll()
 		r.look()
+		r.b.dispatcher.changed("")
 		r.b.cfg.OnDocument("")
 	}
 }

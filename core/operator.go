@@ -44,6 +44,9 @@ func (b *Broker) operate(ctx context.Context, by Caller, verb, operation string,
 	instance := ""
 	defer func() { b.auditOperator(by, verb, instance, operation, err) }()
 	err = b.commit(ctx, writeOperator, func(tx Tx, fx *effects) error {
+		if err := notFinal(tx); err != nil {
+			return err
+		}
 		op, err := found(tx.Operation(operation))
 		if err != nil {
 			return err
@@ -72,6 +75,16 @@ func (b *Broker) operate(ctx context.Context, by Caller, verb, operation string,
 		return fn(tx, fx, w)
 	})
 	return storeError(err)
+}
+
+// notFinal refuses what would change a store whose final export may exist. An ordinary
+// pause is a good time for operators' verbs.
+func notFinal(tx Tx) error {
+	s, err := ReadDispatcher(tx)
+	if err == nil && (s.Final || s.Moved) {
+		err = s.refused()
+	}
+	return err
 }
 
 func operatorName(by Caller) string {
@@ -169,6 +182,9 @@ func (b *Broker) Purge(ctx context.Context, by Caller, instanceID string) (repor
 	defer leave()
 	defer func() { b.auditOperator(by, "purge", instanceID, "", err) }()
 	err = b.commit(ctx, writeOperator, func(tx Tx, fx *effects) error {
+		if err := notFinal(tx); err != nil {
+			return err
+		}
 		inst, err := tx.Instance(instanceID)
 		if errors.Is(err, ErrNotFound) {
 			return noInstance(instanceID)

@@ -28,6 +28,9 @@ func (b *Broker) revokes() {
 // the binding is invalid"). The store says which they are, so that neither a restart
 // nor another replica misses one or takes one twice.
 func (b *Broker) revokeOnce() {
+	if b.dispatcher.state().Paused {
+		return
+	}
 	for b.ctx.Err() == nil {
 		var due []*Binding
 		err := b.view(b.ctx, func(tx Tx) (err error) {

@@ -17,7 +17,7 @@ func (b *Broker) run(j *job, call *pendingCall) {
 				return
 			}
 			if d.call == nil {
-				b.pause(j.ctx, d.due.Sub(b.clock.Now())) // an interruption is a reason to look, too
+				b.sched.wait(j, d.due.Sub(b.clock.Now()))
 				if j.tenure.ctx.Err() != nil {
 					return
 				}
@@ -38,8 +38,12 @@ func (b *Broker) takeStep(j *job) (d decision, ok bool) {
 		return d, false
 	}
 	var refused *Error
+	var state DispatcherState
 	ok = b.insist(writeStart, j, func(tx Tx, fx *effects, w *work, _ bool) (err error) {
 		d = decision{}
+		if state, err = ReadDispatcher(tx); err != nil || state.Paused {
+			return err
+		}
 		if refused != nil {
 			return b.finishRefused(tx, fx, w, refused)
 		}
@@ -52,6 +56,7 @@ func (b *Broker) takeStep(j *job) (d decision, ok bool) {
 		}
 		return err
 	})
+	b.dispatcher.see(state) // before the job ends, or it would begin again at once
 	return d, ok
 }
 

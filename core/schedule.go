@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Causes with which a plugin call's context ends.
@@ -38,6 +39,7 @@ type job struct {
 	ctx                   context.Context
 	cancel                context.CancelCauseFunc
 	started               bool // its goroutine runs
+	waits                 bool // it makes no call, and looks at the journal before the next one; guarded by scheduler.mu
 	serialize             bool // its plugin takes one call per instance
 	calls                 int  // plugin calls of this run since the operation's phase began
 	alone                 bool // it ended the only unfinished operation of its instance
@@ -179,6 +181,9 @@ func (s *scheduler) considerOne(t *tenure, op *Operation, all []*Operation) {
 	} else if s.b.blockedBy(op, all) != nil {
 		return
 	}
+	if s.b.dispatcher.state().Paused { // when it goes on, everything is considered
+		return
+	}
 	serialize := s.b.serializes(op.Backend)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,6 +211,30 @@ func (s *scheduler) interrupt(id string) bool {
 		j.cancel(errInterrupted)
 	}
 	return j != nil
+}
+
+// wait pauses a job's goroutine; quiet does not wait for such.
+func (s *scheduler) wait(j *job, d time.Duration) {
+	set := func(waits bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		j.waits = waits
+	}
+	set(true)
+	s.b.pause(j.ctx, d) // an interruption is a reason to look, too
+	set(false)
+}
+
+// quiet tells whether no plugin call runs, or may begin without a look at the journal.
+func (s *scheduler) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if !j.waits {
+			return false
+		}
+	}
+	return true
 }
 
 // recount corrects it after the store: other replicas may have ended some of them.

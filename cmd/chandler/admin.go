@@ -35,6 +35,7 @@ func (a *app) ready(ctx context.Context) osbapi.ReadyReport {
 	} else {
 		check("configuration")
 	}
+	check("dispatcher", a.dispatcherProblems(ctx)...)
 	check("catalog", a.catalogProblems()...)
 	for _, s := range a.host.Status() {
 		if message := backendProblem(s); message != "" {

@@ -27,6 +27,7 @@ type app struct {
 	metrics *metrics
 
 	name      string // of this process, for operators
+	paused    bool   // the dispatcher is paused before anything starts
 	store     core.Store
 	keyring   *store.Keyring // nil where the store is in the clear on purpose
 	keys      *core.Keys
@@ -63,7 +64,7 @@ func (a *app) start(ctx context.Context) (err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.listen, a.patiently(a.openStore), a.patiently(a.openKeys), a.startHost, a.patiently(a.startCatalog), a.patiently(a.startBroker), a.serveRequests,
+		a.listen, a.patiently(a.openStore), a.patiently(a.checkStore), a.patiently(a.openKeys), a.startHost, a.patiently(a.startCatalog), a.patiently(a.startBroker), a.serveRequests,
 	} {
 		if err := step(ctx); err != nil {
 			return err

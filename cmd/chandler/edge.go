@@ -85,7 +85,7 @@ func (a *app) handler() (http.Handler, error) {
 		Broker: a.broker, Anonymous: len(a.cfg.Users) == 0, Log: a.log, MaxBody: a.cfg.Limits.BodyBytes,
 		MaxBodies: a.cfg.Limits.BodiesBytes, MaxRequests: a.cfg.Limits.MaxRequests, MaxRequestsPerUser: a.cfg.Limits.MaxRequestsPerUser,
 		PollAfter: time.Duration(a.cfg.Timing.PollInterval), Ready: a.ready, Metrics: a.metrics.handler(),
-		CatalogAdmin: catalogAdmin{a}, BackendsAdmin: backendsAdmin{a.host},
+		CatalogAdmin: catalogAdmin{a}, BackendsAdmin: backendsAdmin{a.host}, ExportAdmin: exportAdmin{a},
 		ConfigurationProblem: a.configurationProblem,
 		Version:              osbapi.Version{Version: version(), Go: runtime.Version()}, Observe: a.metrics.request,
 	}
@@ -104,7 +104,7 @@ func (a *app) handler() (http.Handler, error) {
 	}
 	a.metrics.registry.MustRegister(&state{counts: a.broker.Counts, catalog: func() (*core.Snapshot, bool) {
 		return a.catalog.Snapshot(), a.catalog.Status().Valid
-	}, backends: a.backendStates, configured: func() bool { return a.refused.Load() == nil }})
+	}, backends: a.backendStates, configured: func() bool { return a.refused.Load() == nil }, dispatcher: a.broker.Dispatcher})
 	return osbapi.New(c)
 }
 

@@ -67,8 +67,9 @@ func (m *metrics) handler() http.Handler {
 
 // state is a collector of what is true now: sizes, the catalog's health, backends.
 type state struct {
-	counts  func(context.Context) (core.Counts, error)
-	catalog func() (snapshot *core.Snapshot, valid bool)
+	counts     func(context.Context) (core.Counts, error)
+	dispatcher func(context.Context) (core.DispatcherState, error)
+	catalog    func() (snapshot *core.Snapshot, valid bool)
 	// backends gives each backend's name, whether it is up and its restarts.
 	backends func() []backendState
 	// configured tells whether the configuration file is the one in use.
@@ -86,6 +87,7 @@ var (
 	bindingsDesc   = prometheus.NewDesc("chandler_bindings", "Service bindings in the store.", nil, nil)
 	unfinishedDesc = prometheus.NewDesc("chandler_unfinished_operations", "Operations that are not finished.", []string{"verb"}, nil)
 	storeUpDesc    = prometheus.NewDesc("chandler_store_up", "1 if the store answers.", nil, nil)
+	pausedDesc     = prometheus.NewDesc("chandler_dispatcher_paused", "1 while the dispatcher is paused, so that no operation starts.", nil, nil)
 	catalogDesc    = prometheus.NewDesc("chandler_catalog_valid", "1 if the last attempt to load the catalog succeeded, 0 if an older one is in use.", nil, nil)
 	configDesc     = prometheus.NewDesc("chandler_configuration_valid", "1 if the configuration file is in use, 0 if it was refused and an older one is.", nil, nil)
 	loadedDesc     = prometheus.NewDesc("chandler_catalog_loaded_timestamp_seconds", "When the active catalog was loaded, in Unix time.", nil, nil)
@@ -96,7 +98,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{instancesDesc, bindingsDesc, unfinishedDesc, storeUpDesc, configDesc, catalogDesc, loadedDesc, plansDesc, backendDesc, restartsDesc} {
+	for _, d := range []*prometheus.Desc{instancesDesc, bindingsDesc, unfinishedDesc, storeUpDesc, pausedDesc, configDesc, catalogDesc, loadedDesc, plansDesc, backendDesc, restartsDesc} {
 		ch <- d
 	}
 }
@@ -116,6 +118,9 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		for _, verb := range core.Verbs {
 			gauge(unfinishedDesc, float64(counts.Unfinished[verb]), string(verb))
 		}
+	}
+	if d, err := s.dispatcher(ctx); err == nil {
+		gauge(pausedDesc, oneIf(d.Paused))
 	}
 	gauge(configDesc, oneIf(s.configured()))
 	snapshot, valid := s.catalog()

@@ -17,8 +17,9 @@ import (
 // adminClient calls /admin/v1 of a Chandler broker.
 type adminClient struct {
 	connection
-	out  io.Writer
-	page int // rows asked for at once; 0 is what the API allows
+	out   io.Writer
+	page  int        // rows asked for at once; 0 is what the API allows
+	query url.Values // of the command; nil sends none
 }
 
 // maxPage is how many rows the API gives at once.

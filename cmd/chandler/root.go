@@ -100,7 +100,7 @@ func rootCommand(io streams) *cobra.Command {
 		}
 	}
 	add("broker", serveCommand(io), catalogCommand(io), pluginCommand(io))
-	add("operator", instanceCommand(io), operationCommand(io), replicaCommand(io), keysCommand(io))
+	add("operator", instanceCommand(io), operationCommand(io), replicaCommand(io), dispatcherCommand(io), keysCommand(io), exportCommand(io), importCommand(io))
 	add("client", clientCommands(io)...)
 	addExamples(root)
 	return root

@@ -17,6 +17,7 @@ import (
 
 func serveCommand(io streams) *cobra.Command {
 	var file string
+	var paused bool
 	given := map[string]*string{}
 	c := &cobra.Command{
 		Use:   "serve",
@@ -26,6 +27,7 @@ func serveCommand(io streams) *cobra.Command {
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration `file` (CHANDLER_CONFIG)")
 	_ = c.MarkFlagFilename("config", "yaml", "yml")
+	c.Flags().BoolVar(&paused, "paused", false, "start with the dispatcher paused: the first start on a store that was restored from a backup")
 	for _, s := range settings {
 		if s.flag == "" {
 			continue
@@ -58,7 +60,7 @@ func serveCommand(io streams) *cobra.Command {
 		}
 		masked := &maskedWriter{out: io.Err}
 		masked.mask(cfg.secrets())
-		a := &app{cfg: cfg, keyring: keyring, masked: masked, log: newLogger(cfg.Log, masked)}
+		a := &app{cfg: cfg, keyring: keyring, paused: paused, masked: masked, log: newLogger(cfg.Log, masked)}
 		return a.serve(cmd.Context(), file, load)
 	}
 	return c

@@ -117,6 +117,9 @@ func (h *handler) adminTable() []adminRoute {
 		{http.MethodGet, "/version", h.adminVersion},
 		{http.MethodGet, "/status", h.adminStatus},
 		{http.MethodGet, "/replicas", h.adminReplicas},
+		{http.MethodGet, "/dispatcher", h.adminDispatcher},
+		{http.MethodPost, "/dispatcher/pause", h.adminPause},
+		{http.MethodPost, "/dispatcher/resume", h.adminResume},
 		{http.MethodGet, "/instances", h.adminInstances},
 		{http.MethodGet, "/instances/:instance_id", h.adminInstance},
 		{http.MethodPost, "/instances/:instance_id/purge", h.adminPurge},
@@ -140,7 +143,7 @@ func (h *handler) adminTable() []adminRoute {
 	if h.cfg.BackendsAdmin != nil {
 		table = append(table, adminRoute{http.MethodGet, "/backends", h.adminBackends})
 	}
-	return append(table, h.keysTable()...)
+	return append(append(table, h.keysTable()...), h.exportTable()...)
 }
 
 func (h *handler) adminRoutes() {

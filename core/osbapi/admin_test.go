@@ -219,7 +219,7 @@ func TestAdminReference(t *testing.T) {
 	}
 	reference := string(raw)
 	h := serve(t, adminRecorder(), func(c *Config) {
-		c.CatalogAdmin, c.BackendsAdmin, c.KeysAdmin = fixedAdmin{}, fixedAdmin{}, tellingKeys{}
+		c.CatalogAdmin, c.BackendsAdmin, c.KeysAdmin, c.ExportAdmin = fixedAdmin{}, fixedAdmin{}, tellingKeys{}, &fixedExport{}
 	}).(*handler)
 	for _, route := range h.adminTable() {
 		path := regexp.MustCompile(`:(\w+)`).ReplaceAllString(route.path, "{$1}")

@@ -49,6 +49,10 @@ type Operator interface {
 	Adopt(ctx context.Context, by core.Caller, req core.AdoptRequest) (core.AdoptAnswer, error)
 	// Replicas lists the brokers that work over the store now.
 	Replicas(ctx context.Context) ([]core.ReplicaView, error)
+	// Dispatcher says whether operations may start; Pause and Resume change it for all brokers.
+	Dispatcher(ctx context.Context) (core.DispatcherState, error)
+	Pause(ctx context.Context, by core.Caller, why string) (core.DispatcherState, error)
+	Resume(ctx context.Context, by core.Caller) (core.DispatcherState, error)
 	// Counts are sizes for metrics and status.
 	Counts(ctx context.Context) (core.Counts, error)
 }

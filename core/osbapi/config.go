@@ -69,11 +69,12 @@ type Config struct {
 	Metrics       http.Handler
 	PublicMetrics bool
 
-	// CatalogAdmin, BackendsAdmin and KeysAdmin serve the parts of /admin/v1 that no Broker
+	// CatalogAdmin, BackendsAdmin, KeysAdmin and ExportAdmin serve the parts of /admin/v1 that no Broker
 	// knows; where nil, these routes answer 404.
 	CatalogAdmin  CatalogAdmin
 	BackendsAdmin BackendsAdmin
 	KeysAdmin     KeysAdmin
+	ExportAdmin   ExportAdmin
 	// ConfigurationProblem says why the broker's configuration file is not the one in
 	// use, for operators; "" if it is. Default: it always is.
 	ConfigurationProblem func() string

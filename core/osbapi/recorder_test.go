@@ -140,6 +140,15 @@ func (r *recorder) Adopt(_ context.Context, _ core.Caller, q core.AdoptRequest) 
 	return r.adopted, r.note(q)
 }
 
+func (r *recorder) Dispatcher(context.Context) (core.DispatcherState, error) {
+	return core.DispatcherState{}, r.err
+}
+func (r *recorder) Pause(_ context.Context, by core.Caller, why string) (core.DispatcherState, error) {
+	return core.DispatcherState{Paused: true, Why: why, By: by.User}, r.err
+}
+func (r *recorder) Resume(_ context.Context, by core.Caller) (core.DispatcherState, error) {
+	return core.DispatcherState{By: by.User}, r.err
+}
 func (r *recorder) Replicas(context.Context) ([]core.ReplicaView, error) {
 	return []core.ReplicaView{{Replica: core.Replica{Holder: "h1", Name: "a/1", Version: "v1", Keys: 3}, Self: true}, {Replica: core.Replica{Name: "b/2"}}}, r.err
 }
