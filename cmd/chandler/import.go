@@ -200,7 +200,11 @@ func operatorError(doing string, err error) error {
 	}
 	var e *core.Error
 	if errors.As(err, &e) {
-		return fmt.Errorf("%s: %s", doing, e.Error())
+		text := e.UserMessage()
+		if cause := errors.Unwrap(e); cause != nil {
+			text += fmt.Sprintf(" (%v)", cause)
+		}
+		return fmt.Errorf("%s: %s", doing, text)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -34,8 +34,10 @@ type BrokerOptions struct {
 	// MasterKey is the file of the store's master key, which is made if it is absent.
 	// Default: one in Dir. Several brokers over one database need the same.
 	MasterKey string
-	Env       []string
-	Log       io.Writer
+	// Args are added to the arguments of each start.
+	Args []string
+	Env  []string
+	Log  io.Writer
 }
 
 // Broker is a running `chandler serve`.
@@ -130,7 +132,7 @@ func (b *Broker) Restart(ctx context.Context) error {
 		defer file.Close()
 		log = file
 	}
-	cmd := exec.Command(filepath.Join(b.options.Bin, "chandler"), "serve", "--config", b.ConfigFile)
+	cmd := exec.Command(filepath.Join(b.options.Bin, "chandler"), append([]string{"serve", "--config", b.ConfigFile}, b.options.Args...)...)
 	cmd.Env = append(append(os.Environ(), "STACK_PASSWORD="+b.Password, "STACK_DSN="+b.options.DSN), b.options.Env...)
 	if g := b.options.Gateway; g != nil {
 		cmd.Env = append(cmd.Env, "STACK_S3_ACCESS_KEY="+g.AccessKey, "STACK_S3_SECRET_KEY="+g.SecretKey)
