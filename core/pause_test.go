@@ -152,3 +152,31 @@ func TestFinalPause(t *testing.T) {
 		t.Errorf("start on a moved store: %v", err)
 	}
 }
+
+// All replicas follow a pause, whichever of them is told; none begins a call in it, also
+// without hints, and after it each goes on with what it holds.
+func TestPauseOverReplicas(t *testing.T) {
+	eachStore(t, func(t *testing.T, open func() shared) {
+		f := fleet(t, open, 2)
+		a, b := f[0], f[1]
+		for _, m := range f {
+			m.line.noHints.Store(true)
+		}
+		a.backend.every(core.VerbProvision, fails(core.CodeUnavailable, "away"))
+		ids := []string{a.must("accepted", put("of a", true)), b.must("accepted", put("of b", true))}
+		a.pauses("the backend is rebuilt")
+		b.must(string(core.CodeOverloaded), put("new", true))
+		a.until("both replicas are quiet", func() bool { return len(a.dispatcher().Quiet) == 2 })
+		before := len(a.backend.seen())
+		a.backend.every(core.VerbProvision, a.backend.done)
+		if s, err := b.b.PauseFinal(context.Background(), caller(false)); err != nil || len(s.Quiet) != 2 {
+			t.Errorf("a final pause: %+v, %v", s, err)
+		}
+		if now := len(a.backend.seen()); now != before {
+			t.Errorf("%d calls in the pause", now-before)
+		}
+		b.resumes()
+		a.settled("of a", "", ids[0])
+		a.settled("of b", "", ids[1])
+	})
+}

@@ -11,6 +11,7 @@ import (
 var examples = map[string][]string{
 	"chandler serve": {
 		"chandler serve --config /etc/chandler/chandler.yaml",
+		"chandler serve --config /etc/chandler/chandler.yaml --paused",
 		"CHANDLER_LOG_LEVEL=debug chandler serve --listen 127.0.0.1:8080 --state ./state",
 	},
 	"chandler catalog lint": {
@@ -40,6 +41,23 @@ var examples = map[string][]string{
 	"chandler plugin inventory": {
 		"chandler plugin inventory gluster-s3",
 		"chandler plugin inventory gluster-s3 -o json",
+	},
+	"chandler dispatcher status": {
+		"chandler dispatcher status",
+	},
+	"chandler dispatcher pause": {
+		"chandler dispatcher pause --why 'the gateway is rebuilt'",
+	},
+	"chandler dispatcher resume": {
+		"chandler dispatcher resume",
+	},
+	"chandler export": {
+		"chandler export -o monday.chandler",
+		"chandler export --final --wait 10m -o move.chandler",
+		"chandler export --config /etc/chandler/chandler.yaml -o monday.chandler",
+	},
+	"chandler import": {
+		"chandler import --config /etc/chandler/new.yaml --key-file /etc/chandler/old.key move.chandler",
 	},
 	"chandler keys create": {
 		"chandler keys create /etc/chandler/master.key",
