@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // strangers reports what exists at a backend or in the store and belongs to no group.
@@ -32,7 +33,7 @@ func (w *world) strangers(groups []*group, s seen) {
 		unknown = appendUnless(ids[id], unknown, "demo instance "+id)
 	}
 	for name := range s.buckets {
-		unknown = appendUnless(ids[name], unknown, "bucket "+name)
+		unknown = appendUnless(ids[name] || w.freshProbe(name), unknown, "bucket "+name)
 	}
 	for id := range s.rows {
 		unknown = appendUnless(ids[id], unknown, "row "+id)
@@ -44,6 +45,26 @@ func (w *world) strangers(groups []*group, s seen) {
 		slices.Sort(unknown)
 		w.report(&violation{text: "nobody knows of: " + strings.Join(unknown, ", ")})
 	}
+}
+
+// A Configure of gluster-s3 that is killed leaves an empty bucket of its own behind, which a later
+// one removes five minutes later; plugins are killed more often than that.
+const (
+	probePrefix = "chandler-probe-"
+	probeTime   = 10 * time.Minute
+)
+
+// freshProbe tells whether the bucket is such a one, and not yet overdue.
+func (w *world) freshProbe(name string) bool {
+	if !strings.HasPrefix(name, probePrefix) {
+		return false
+	}
+	first, ok := w.probes[name]
+	if !ok {
+		first = time.Now()
+		w.probes[name] = first
+	}
+	return time.Since(first) < probeTime
 }
 
 func appendUnless(known bool, list []string, what string) []string {

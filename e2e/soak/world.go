@@ -32,6 +32,10 @@ type world struct {
 	// commits are those that wait for commitTime to be over.
 	commits sync.WaitGroup
 
+	// probes are the buckets with which gluster-s3 tries the gateway out, by name, and when
+	// one was first left over at a rest.
+	probes map[string]time.Time
+
 	counts counts
 }
 
@@ -45,7 +49,8 @@ type replica struct {
 
 // newWorld starts everything on a directory.
 func newWorld(ctx context.Context, o options, dir string) (*world, error) {
-	w := &world{o: o, demoDir: filepath.Join(dir, "demo"), dead: map[int]bool{}, died: func(int) {}}
+	w := &world{o: o, demoDir: filepath.Join(dir, "demo"), dead: map[int]bool{}, died: func(int) {},
+		probes: map[string]time.Time{}}
 	catalog, templates := filepath.Join(dir, "catalog"), filepath.Join(dir, "templates")
 	if err := writeCatalog(catalog); err != nil {
 		return nil, fmt.Errorf("write the catalog: %w", err)

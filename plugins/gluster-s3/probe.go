@@ -21,8 +21,9 @@ type features struct {
 // probeMark is a tag of the buckets that probe makes.
 const probeMark = "chandler-probe"
 
-// oldProbe is how old a bucket of probe's must be before another Configure removes it.
-const oldProbe = time.Hour
+// oldProbe is how old a bucket of probe's must be before another Configure removes it:
+// older than any Configure that still runs, the difference of two clocks included.
+const oldProbe = 5 * time.Minute
 
 // probe learns what the gateway can do with a bucket of its own, which it removes
 // again, also when ctx ends meanwhile.
