@@ -86,15 +86,13 @@ func TestPostgresRefuses(t *testing.T) {
 			return dsn
 		}, core.CodeConflict, "not those of a store"},
 		{"a schema that does not exist", func(t *testing.T) string {
-			newDatabase(t)
-			return common.server.DSN() + "&search_path=nowhere"
+			return serverDSN(t) + "&search_path=nowhere"
 		}, core.CodeConflict, "no schema"},
 		{"no server", func(t *testing.T) string {
 			return "postgres://u:canary-password@localhost:1/db?host=" + t.TempDir()
 		}, core.CodeUnavailable, "cannot be reached"},
 		{"a wrong password", func(t *testing.T) string {
-			newDatabase(t)
-			return strings.Replace(common.server.DSN(), "chandler@", "stranger:canary-password@", 1)
+			return strings.Replace(serverDSN(t), "chandler@", "stranger:canary-password@", 1)
 		}, core.CodeUnavailable, "cannot be reached"},
 		{"not an address", func(*testing.T) string { return "postgres://u:canary-password@h:port/db" }, core.CodeInvalid, "not valid"},
 		{"not key=value pairs", func(*testing.T) string { return "host=x password=canary-password port" }, core.CodeInvalid, "not valid"},

@@ -3,13 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/chandler-broker/chandler/core"
 	"github.com/chandler-broker/chandler/core/store"
@@ -17,30 +12,11 @@ import (
 	"github.com/chandler-broker/chandler/core/store/storetest/postgres"
 )
 
-// common is the server that most tests share, each with databases of its own.
-var common struct {
-	once   sync.Once
-	server *postgres.Server
-	err    error
-	number atomic.Int64
-}
+// database is the server that most tests share, each with a schema of its own.
+var database postgres.Shared
 
-// stopping stops the common server after the tests.
-type stopping struct{ m *testing.M }
-
-func (s stopping) Run() int {
-	code := s.m.Run()
-	if common.server != nil {
-		if err := common.server.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	return code
-}
-
-// started gives what start gave; it skips the test where PostgreSQL is not installed.
-func started(t testing.TB, s *postgres.Server, err error) *postgres.Server {
+// skipWithoutPostgres skips the test where PostgreSQL is not installed; another error fails it.
+func skipWithoutPostgres(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, postgres.ErrNotInstalled) {
 		t.Skip(err)
@@ -48,32 +24,35 @@ func started(t testing.TB, s *postgres.Server, err error) *postgres.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
-// newDatabase makes an empty schema on the common server, which is made in no time,
-// and gives the address by which a store finds it.
+// newDatabase makes an empty schema on the shared server and gives the address by
+// which a store finds it.
 func newDatabase(t testing.TB) string {
 	t.Helper()
-	common.once.Do(func() { common.server, common.err = postgres.Start("", "fsync=off", "max_connections=300") })
-	s := started(t, common.server, common.err)
-	name := fmt.Sprintf("test%d", common.number.Add(1))
-	execute(t, s.DSN(), "CREATE SCHEMA "+name)
-	t.Cleanup(func() { execute(t, s.DSN(), "DROP SCHEMA "+name+" CASCADE") })
-	return s.DSN() + "&search_path=" + name
+	dsn, drop, err := database.Schema()
+	skipWithoutPostgres(t, err)
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return dsn
+}
+
+// serverDSN is the address of the shared server, where no store is.
+func serverDSN(t testing.TB) string {
+	t.Helper()
+	s, err := database.Server()
+	skipWithoutPostgres(t, err)
+	return s.DSN()
 }
 
 // execute runs a statement over a connection of its own.
-func execute(t testing.TB, dsn, text string) {
+func execute(t testing.TB, dsn, statement string) {
 	t.Helper()
-	ctx := context.Background()
-	c, err := pgx.Connect(ctx, dsn)
-	if err != nil {
+	if err := postgres.Execute(dsn, statement); err != nil {
 		t.Fatal(err)
-	}
-	defer c.Close(ctx)
-	if _, err := c.Exec(ctx, text); err != nil {
-		t.Fatalf("%s: %v", text, err)
 	}
 }
 

@@ -53,5 +53,5 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, child(dir)) // it ends only by failing or being killed
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(stopping{m})
+	goleak.VerifyTestMain(database.Around(m))
 }
