@@ -88,16 +88,12 @@ func (t *tx) InsertOperation(op *core.Operation) error {
 	if err := t.lockKnown(op); err != nil {
 		return err
 	}
-	gone, err := t.gone(op)
-	if err != nil {
-		return err
-	}
-	values, err := t.changing(op, gone)
+	values, err := t.changing(op)
 	if err != nil {
 		return err
 	}
 	args := append([]any{op.ID, string(op.Verb), op.InstanceID, op.BindingID}, values...)
-	_, err = t.exec("insert operation", insertOperation, append(args, flag(gone))...)
+	_, err = t.exec("insert operation", insertOperation, args...)
 	return err
 }
 
@@ -106,15 +102,11 @@ func (t *tx) UpdateOperation(op *core.Operation) error {
 	if err := t.lockKnown(op); err != nil {
 		return err
 	}
-	gone, err := t.gone(op)
+	values, err := t.changing(op)
 	if err != nil {
 		return err
 	}
-	values, err := t.changing(op, gone)
-	if err != nil {
-		return err
-	}
-	n, err := t.exec("update operation", updateOperation, append(values, flag(gone), op.ID)...)
+	n, err := t.exec("update operation", updateOperation, append(values, op.ID)...)
 	if err == nil && n == 0 {
 		return core.ErrNotFound
 	}
@@ -180,8 +172,12 @@ func (t *tx) gone(op *core.Operation) (bool, error) {
 	return gone, err
 }
 
-// changing gives the values of changingColumns.
-func (t *tx) changing(op *core.Operation, gone bool) ([]any, error) {
+// changing gives the values of changingColumns and of gone.
+func (t *tx) changing(op *core.Operation) ([]any, error) {
+	gone, err := t.gone(op)
+	if err != nil {
+		return nil, err
+	}
 	s := t.sealer("operations", op.ID)
 	wanted, handle, seed := any(nil), any(nil), any(nil)
 	if !gone {
@@ -192,7 +188,7 @@ func (t *tx) changing(op *core.Operation, gone bool) ([]any, error) {
 		op.Fence, op.Calls, micros(op.NextAt), op.Failures, micros(op.Deadline), s.text("progress_text", op.ProgressText), op.ProgressPercent,
 		op.Detached, op.Reported, op.CancelledBy,
 		s.json("error", op.Error, op.Error != nil), s.json("left_behind", op.Left, len(op.Left) > 0), op.User, s.bytes("identity", op.Identity), op.RequestID, op.Trace,
-		op.Holder, op.Epoch, micros(op.CreatedAt), micros(op.StartedAt), micros(op.FinishedAt)}, s.err
+		op.Holder, op.Epoch, micros(op.CreatedAt), micros(op.StartedAt), micros(op.FinishedAt), flag(gone)}, s.err
 }
 
 // flag is how the column gone is stored; its indexes compare it with 1.
