@@ -44,6 +44,7 @@ type job struct {
 	calls                 int  // plugin calls of this run since the operation's phase began
 	alone                 bool // it ended the only unfinished operation of its instance
 	awaited               bool // another job could not start because of it; guarded by scheduler.mu
+	met                   bool // the journaled operation was passed over since it was held; guarded by scheduler.mu
 }
 
 // holds tells whether the operation is still the one that the job was made for: a row with
@@ -80,9 +81,9 @@ func (s *scheduler) launch(op *Operation, first *pendingCall) {
 	s.mu.Lock()
 	j := s.jobs[op.ID]
 	j.serialize = serialize
-	if first == nil || !s.start(j, first) {
-		j.cancel(nil)
-		delete(s.jobs, op.ID)
+	started := first != nil && s.start(j, first)
+	if !started {
+		s.forgo(j)
 	}
 	s.mu.Unlock()
 	if first == nil {
@@ -90,12 +91,21 @@ func (s *scheduler) launch(op *Operation, first *pendingCall) {
 	}
 }
 
-// drop forgets a held operation that was not journaled.
+// drop forgets a held operation that was not journaled, or is not to be run here.
 func (s *scheduler) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs[id].cancel(nil)
-	delete(s.jobs, id)
+	s.forgo(s.jobs[id])
+}
+
+// forgo gives the id of a held operation free. If this broker claimed it in the moment
+// since the commit, nobody else would look at it again. The lock is held.
+func (s *scheduler) forgo(j *job) {
+	j.cancel(nil)
+	delete(s.jobs, j.id)
+	if j.met {
+		s.b.spawn(func() { s.consider(j.instance) })
+	}
 }
 
 // start starts the goroutine; false if another one is in the way (its end brings
@@ -187,7 +197,8 @@ func (s *scheduler) considerOne(t *tenure, op *Operation, all []*Operation) {
 	serialize := s.b.serializes(op.Backend)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.jobs[op.ID] != nil {
+	if j := s.jobs[op.ID]; j != nil {
+		j.met = !j.started
 		return
 	}
 	j := s.newJob(t, op)
