@@ -13,7 +13,9 @@ const (
 	selectBinding = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? AND id = ?`
 	listBindings  = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? ORDER BY id`
 	listToRevoke  = `SELECT ` + bindingColumns + ` FROM bindings INDEXED BY bindings_to_revoke
-	WHERE revoke_at <= ? ORDER BY revoke_at LIMIT ?`
+	WHERE revoke_at <= ? AND NOT EXISTS (SELECT 1 FROM operations INDEXED BY operations_unfinished
+	WHERE operations.instance_id = bindings.instance_id AND operations.binding_id IN ('', bindings.id) AND ` + unfinished + `)
+	ORDER BY revoke_at LIMIT ?`
 
 	putBinding = `INSERT INTO bindings (` + bindingColumns + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

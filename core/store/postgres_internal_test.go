@@ -181,7 +181,7 @@ func TestPostgresPlans(t *testing.T) {
 	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN()})
 	queries := []string{
 		selectInstance, selectInstanceKeys, updateInstanceKeys, updateInstance, deleteInstance, deleteInstanceSecrets,
-		deleteInstanceReservations, orphanInstance, stripInstance, selectBinding, listBindings, deleteBinding,
+		deleteInstanceReservations, orphanInstance, stripInstance, selectBinding, listBindings, listToRevoke, deleteBinding,
 		deleteBindingSecrets, orphanBinding, stripBinding, updateOperation, selectOperation, latestOperation,
 		unfinishedOfInstance, unfinishedOfAll, deleteOperation, isGone, deleteTombstones, selectTombstones, deleteTombstone, selectSeq, addStep, listSteps,
 		selectSecret, selectReservation, listReservations, release, hasDefinition, selectDefinition,

@@ -29,6 +29,19 @@ func (c *suite) revoke(t *testing.T) {
 	}
 	same(t, "due", []string{"long ago", "now"}, due(10))
 	same(t, "limited", []string{"long ago"}, due(1))
+	waiting := operation("busy", "i", "long ago", core.OperationPending)
+	update(t, s, func(tx core.Tx) error { return tx.InsertOperation(waiting) })
+	same(t, "one that is being unbound stands before nobody", []string{"now"}, due(1))
+	update(t, s, func(tx core.Tx) error {
+		waiting.State = core.OperationFailed
+		other := operation("other", "i", "never", core.OperationPending)
+		return all(tx, func(tx core.Tx) error { return tx.UpdateOperation(waiting) }, func(tx core.Tx) error { return tx.InsertOperation(other) })
+	})
+	same(t, "again after a failure, whatever goes on with another binding", []string{"long ago"}, due(1))
+	whole := operation("whole", "i", "", core.OperationPending)
+	update(t, s, func(tx core.Tx) error { return tx.InsertOperation(whole) })
+	same(t, "none while the instance is changed", []string(nil), due(10))
+	update(t, s, func(tx core.Tx) error { return tx.DeleteOperation(whole.ID) })
 	update(t, s, func(tx core.Tx) error { return tx.DeleteBinding("i", "long ago") })
 	same(t, "after a deletion", []string{"now"}, due(10))
 }
