@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,8 +67,8 @@ func TestGuardKillsOnlyWhatItWasTold(t *testing.T) {
 	}
 	told, untold, taken := start(), start(), start()
 	runGuard(strings.NewReader(strings.Join([]string{
-		"+ " + itoa(told.Process.Pid) + " 0123", "nonsense", "+ 0 x", "+ 1 x", "+ -5 x",
-		"+ " + itoa(taken.Process.Pid) + " 4567", "- " + itoa(taken.Process.Pid), "= x", "= 0"}, "\n")))
+		"+ " + strconv.Itoa(told.Process.Pid) + " 0123", "nonsense", "+ 0 x", "+ 1 x", "+ -5 x",
+		"+ " + strconv.Itoa(taken.Process.Pid) + " 4567", "- " + strconv.Itoa(taken.Process.Pid), "= x", "= 0"}, "\n")))
 	if err := told.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("told: %v", err)
 	}
