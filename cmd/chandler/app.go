@@ -164,6 +164,17 @@ func (a *app) backendStates() []backendState {
 	return list
 }
 
+// drain goes on serving, not ready any more, until whoever sends requests has had time to
+// see that, or the server ends.
+func (a *app) drain(seen <-chan time.Time) {
+	a.beginStop.Do(func() { close(a.stopping) })
+	select {
+	case <-seen:
+	case err := <-a.served:
+		a.served <- err // stop reads it again
+	}
+}
+
 // stop takes down what was started: no new requests, running ones are answered, the
 // broker hands its operations over, plugins end, the store closes.
 func (a *app) stop() error {

@@ -98,7 +98,9 @@ type TimingConfig struct {
 	BackoffMin     Duration `yaml:"backoffMin"`
 	BackoffMax     Duration `yaml:"backoffMax"`
 	KeepTombstones Duration `yaml:"keepTombstones"`
-	Shutdown       Duration `yaml:"shutdown"`
+	// Drain is how long a broker that is told to end goes on serving while /readyz says no.
+	Drain    Duration `yaml:"drain"`
+	Shutdown Duration `yaml:"shutdown"`
 }
 
 // LimitsConfig bounds what the broker takes in.

@@ -93,6 +93,7 @@ func (a *app) serve(ctx context.Context, file string, load func() (Config, error
 		case <-memory.C:
 			limitMemory()
 		case <-ctx.Done():
+			a.drain(time.After(time.Duration(a.cfg.Timing.Drain)))
 			a.log.Info("shutting down")
 			return errors.Join(a.stop(), a.tracing.close())
 		case err := <-a.served:
