@@ -76,6 +76,34 @@ func TestTotalDeprovision(t *testing.T) {
 		r.must("done", del("i", false))
 		r.wantVerbs("provision", "bind", "unbind", "deprovision", "deprovision")
 	})
+	t.Run("what an unbind that joined is told stays so LOB-07", func(t *testing.T) {
+		for _, c := range []struct {
+			why, word string
+			checks    bool
+			verb      core.Verb // whose second call in the deprovision fails
+		}{
+			{"refused before the bindings: it was not unbound", "failed", true, core.VerbDeprovision},
+			{"refused after the bindings: it was", "succeeded", false, core.VerbDeprovision},
+			{"its own unbind failed: it was not", "failed", false, core.VerbUnbind},
+		} {
+			r := newRig(t)
+			r.must("created", put("i", false))
+			r.must("created", bind("i", "b", false))
+			r.backend.desc.ChecksDeprovision = c.checks
+			r.backend.on(c.verb, fails(core.CodeFailed, "no"))
+			r.do(del("i", true))
+			op := r.latest("i", "").ID
+			r.settles(op, "failed")
+			for _, then := range []any{nil, bind("i", "b", false), unbind("i", "b", false), del("i", false)} {
+				if then != nil {
+					r.do(then)
+				}
+				if v := r.poll("i", "b", op); v.State != c.word {
+					t.Errorf("%s: after %T the poll says %q", c.why, then, v.State)
+				}
+			}
+		}
+	})
 	t.Run("what a superseded provision made after all is known DEP-06", func(t *testing.T) {
 		r := newRig(t, slow)
 		entered, release := make(chan struct{}), make(chan struct{})

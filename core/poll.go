@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,12 +25,7 @@ func (b *Broker) Poll(ctx context.Context, req PollRequest) (OperationView, erro
 		if before, err = b.waitsFor(tx, op); err != nil || op.Verb != VerbDeprovision || req.BindingID == "" {
 			return err
 		}
-		bind, err := found(tx.Binding(req.InstanceID, req.BindingID))
-		if err != nil || bind != nil {
-			return err
-		}
-		last, err := found(tx.LatestOperation(req.InstanceID, req.BindingID))
-		gone, never = last != nil, last == nil
+		gone, never, err = joinedUnbind(tx, op, req.BindingID)
 		return err
 	})
 	if err != nil {
@@ -49,6 +45,40 @@ func (b *Broker) Poll(ctx context.Context, req PollRequest) (OperationView, erro
 	}
 	return b.operationView(op, before, req.BindingID != ""), nil
 }
+
+// joinedUnbind tells how a deprovision stands for an unbind that joined it: gone, if it has taken
+// the binding away; never, if no such binding is known. What it says of a deprovision that has
+// failed stays so, whatever became of the binding since.
+func joinedUnbind(tx Tx, op *Operation, bindingID string) (gone, never bool, err error) {
+	bind, err := found(tx.Binding(op.InstanceID, bindingID))
+	if err != nil {
+		return false, false, err
+	}
+	last, err := found(tx.LatestOperation(op.InstanceID, bindingID))
+	switch {
+	case err != nil:
+		return false, false, err
+	case bind == nil && last == nil:
+		return false, true, nil
+	case op.State != OperationFailed:
+		return bind == nil, false, nil
+	case op.Calls == 0 || op.Phase == PhaseCheck:
+		return false, false, nil
+	case op.Phase != PhaseUnbind:
+		return true, false, nil
+	}
+	steps, err := tx.Steps(op.ID)
+	for i := range slices.Backward(steps) {
+		if steps[i].Kind == StepCall { // the unbind that failed is the last call
+			steps = steps[:i]
+			break
+		}
+	}
+	return slices.ContainsFunc(steps, func(s *Step) bool { return s.Kind == StepCall && s.Text == unbindText(bindingID) }), false, err
+}
+
+// unbindText is how the timeline calls the unbind of a binding in a deprovision.
+func unbindText(bindingID string) string { return string(VerbUnbind) + " of binding " + bindingID }
 
 // polled finds the operation that a poll asks for. Words that are no id of an
 // operation of the subject mean the newest one.

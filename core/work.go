@@ -154,7 +154,7 @@ func (b *Broker) recordStart(tx Tx, w *work, call *Call, now time.Time, again bo
 		text += " (check)"
 	}
 	if call.BindingID != op.BindingID {
-		text += " of binding " + call.BindingID
+		text = unbindText(call.BindingID)
 	}
 	if err := step(tx, op, now, StepCall, text, ""); err != nil {
 		return decision{}, err
