@@ -60,10 +60,11 @@ func (r *Record) Poll(reading Reading, binding int8, operation string, status in
 	}
 	id := r.name(operation)
 	if id > 0 && told != "in progress" && status == 200 {
-		if before, known := r.ends[id]; known && before != told {
+		e := end{id, binding}
+		if before, known := r.ends[e]; known && before != told {
 			return violation("operation %s %s, after it had %s", operation, told, before)
 		}
-		r.ends[id] = told
+		r.ends[e] = told
 	}
 	if r.lost || !r.Undisturbed(reading) {
 		if told == "failed" {
@@ -74,6 +75,12 @@ func (r *Record) Poll(reading Reading, binding int8, operation string, status in
 	return r.refine(describeRead("poll "+operation, status, told), func(s state) []state {
 		return poll(s, binding, id, status, told)
 	})
+}
+
+// end is of an operation, as polls of the instance (binding -1) or of a binding tell it.
+type end struct {
+	operation uint16
+	binding   int8
 }
 
 // poll gives what a state becomes by the answer to a poll. A poll that names an operation

@@ -42,8 +42,9 @@ type Record struct {
 	// loose are the processes to which a poll was sent that nobody answered: it may have
 	// been told a failure.
 	loose map[int]bool
-	// ends are the final states that polls told, by operation.
-	ends  map[uint16]string
+	// ends are the final states that polls told. A deprovision that failed may have
+	// taken a binding away before: an unbind that joined it is told of that part.
+	ends  map[end]string
 	names map[string]uint16
 }
 
@@ -59,7 +60,7 @@ type flight struct {
 // New makes the Record of an instance that never existed.
 func New(rules Rules) *Record {
 	return &Record{Rules: rules, states: map[state]struct{}{{}: {}}, loose: map[int]bool{},
-		ends: map[uint16]string{}, names: map[string]uint16{}}
+		ends: map[end]string{}, names: map[string]uint16{}}
 }
 
 // Violation is an answer that no possible state allows.
