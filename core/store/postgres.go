@@ -24,7 +24,8 @@ type Postgres struct {
 	pool    *pgxpool.Pool
 	updates chan struct{} // holds one for each Update that runs
 	waiting atomic.Int64  // Updates that wait to run
-	own     *pgxpool.Pool // for leases and hints, which must not wait behind Updates
+	own     *pgxpool.Pool // for claims, hints and upkeep, which must not wait behind Updates
+	renewal *pgxpool.Pool // for renewals, which must not wait behind those either
 	leases
 	hints   *notifier
 	folding sync.Mutex           // held during a fold
@@ -36,6 +37,12 @@ type Postgres struct {
 	closed bool
 	calls  sync.WaitGroup
 }
+
+const (
+	ownConnections = 4
+	// The second one is for the renewal after one whose connection the network took.
+	renewalConnections = 2
+)
 
 var (
 	_ core.Store  = (*Postgres)(nil)
@@ -65,13 +72,17 @@ func OpenPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error)
 		stop()
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	few := settings.Copy()
-	few.MaxConns = 4
-	p.own, err = pgxpool.NewWithConfig(ctx, few)
-	if err != nil {
-		p.pool.Close()
-		stop()
-		return nil, fmt.Errorf("open the store: %w", err)
+	for _, few := range []struct {
+		pool **pgxpool.Pool
+		size int32
+	}{{&p.own, ownConnections}, {&p.renewal, renewalConnections}} {
+		s := settings.Copy()
+		s.MaxConns = few.size
+		if *few.pool, err = pgxpool.NewWithConfig(ctx, s); err != nil {
+			p.closePools()
+			stop()
+			return nil, fmt.Errorf("open the store: %w", err)
+		}
 	}
 	p.hints = newNotifier(p.own, settings.ConnConfig, config)
 	p.workers.Go(func() { p.hints.loop(work) })
@@ -125,8 +136,8 @@ func (p *Postgres) enter(ctx context.Context) error {
 	}
 }
 
-// updateOwn and viewOwn are for leases and for Trim, updateApart for what touches
-// leases only: a renewal waits for nobody but those who look at the same lease.
+// updateOwn and viewOwn are for claims and for Trim, updateApart for what touches leases
+// only: a renewal waits for nobody but those who look at the same lease, not even for a connection.
 func (p *Postgres) updateOwn(ctx context.Context, fn func(*tx) error) error {
 	return p.call(func() error {
 		return p.update(ctx, p.own, &plan{}, func(t core.Tx) error { return fn(t.(*tx)) })
@@ -135,7 +146,7 @@ func (p *Postgres) updateOwn(ctx context.Context, fn func(*tx) error) error {
 
 func (p *Postgres) updateApart(ctx context.Context, fn func(*tx) error) error {
 	return p.call(func() error {
-		return p.update(ctx, p.own, &plan{apart: true}, func(t core.Tx) error { return fn(t.(*tx)) })
+		return p.update(ctx, p.renewal, &plan{apart: true}, func(t core.Tx) error { return fn(t.(*tx)) })
 	})
 }
 
@@ -185,9 +196,17 @@ func (p *Postgres) Close() error {
 	p.calls.Wait()
 	p.stop()
 	p.workers.Wait()
-	p.own.Close()
-	p.pool.Close()
+	p.closePools()
 	return nil
+}
+
+// closePools closes those that there are.
+func (p *Postgres) closePools() {
+	for _, pool := range []*pgxpool.Pool{p.renewal, p.own, p.pool} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
 }
 
 // Hint implements core.Leases.

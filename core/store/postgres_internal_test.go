@@ -109,6 +109,26 @@ func TestFrozenServer(t *testing.T) {
 	}
 }
 
+// TestPostgresRenewalHasAConnection lets everything else that a replica does beside its Updates
+// hold its connections, as a long VACUUM and slow claims do.
+func TestPostgresRenewalHasAConnection(t *testing.T) {
+	s := openedPostgres(t, PostgresConfig{DSN: startPostgres(t).DSN()})
+	for range ownConnections {
+		c, err := s.own.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+	}
+	for _, why := range []string{"the first one", "the next one"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		if err := s.Renew(ctx, core.Replica{Holder: "h"}, time.Hour); err != nil {
+			t.Errorf("%s: %v", why, err)
+		}
+		cancel()
+	}
+}
+
 func TestCommitsAreDurable(t *testing.T) {
 	server := startPostgres(t, "synchronous_commit=off")
 	s := openedPostgres(t, PostgresConfig{DSN: server.DSN()})
@@ -187,7 +207,7 @@ func TestPostgresPlans(t *testing.T) {
 		selectSecret, selectReservation, listReservations, release, hasDefinition, selectDefinition,
 		plansOfOperations, selectDocument, unfinishedHolders, instancesHeld, holdersOfInstance, claimInstance,
 		freeOperations, leaseEnd, selectOperationInstance, selectReservations, selectHistory, deleteHistory, newestOperation,
-		definitionsOfNewer, statesOfOperations,
+		definitionsOfNewer, statesOfOperations, instancesOfHolder, operationsOfHolder,
 	}
 	states := func(s ...core.OperationState) []core.OperationState { return s }
 	for _, f := range []core.OperationFilter{

@@ -18,7 +18,7 @@ type PostgresConfig struct {
 	// Cipher seals the secret columns. Nil stores them as they are.
 	Cipher Cipher
 	// Connections is how many transactions run at once, from this process. A quarter
-	// of them is kept for Views. Five more are for leases and hints. Default 16; at least 4.
+	// of them is kept for Views. Seven more are for leases, hints and upkeep. Default 16; at least 4.
 	Connections int
 	// Queue is how many Updates may wait for their turn before more are refused with
 	// core.CodeOverloaded. Default 4096.
