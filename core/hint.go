@@ -47,11 +47,18 @@ func (r *replica) heard(h Hint) {
 	}
 }
 
+// overlookedEvery is after how many polls the held operations are gone through.
+const overlookedEvery = 10
+
 // polls is what hints are not needed for: it looks at how the operations stand that
-// this broker waits for or runs, and others may have ended or cancelled.
+// this broker waits for or runs, and others may have ended or cancelled; now and then also
+// for those that it holds and does not run.
 func (r *replica) polls() {
 	defer r.b.wg.Done()
-	for r.b.pause(r.b.ctx, r.jittered(r.lookEvery())) {
+	for n := 1; r.b.pause(r.b.ctx, r.jittered(r.lookEvery())); n++ {
+		if t := r.b.tenure(); t != nil && n%overlookedEvery == 0 {
+			r.overlooked(t)
+		}
 		ids := r.b.sched.interesting()
 		if len(ids) == 0 {
 			continue
@@ -74,5 +81,27 @@ func (r *replica) polls() {
 				r.b.sched.interrupt(id)
 			}
 		}
+	}
+}
+
+// overlooked has the instances considered whose operations this broker holds and does not run:
+// another replica may have accepted them, or made room for them, and its hint was lost. Most
+// of them wait for another operation of their instance, and go on waiting.
+func (r *replica) overlooked(t *tenure) {
+	if r.b.dispatcher.state().Paused { // when it goes on, everything is considered
+		return
+	}
+	var held map[string]string
+	err := r.b.view(t.ctx, func(tx Tx) (err error) {
+		held, err = tx.HeldOperations(t.holder)
+		return err
+	})
+	if err != nil {
+		r.b.cfg.Log.Warn("the held operations cannot be listed; trying again", "error", err)
+		return
+	}
+	for _, instance := range r.b.sched.idle(held) {
+		r.wish.add(instance)
+		r.look()
 	}
 }

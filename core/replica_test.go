@@ -154,6 +154,27 @@ func TestOneHolderPerInstance(t *testing.T) {
 	})
 }
 
+// TestHintLost: an operation that one replica accepts for another, which never hears of it, begins
+// all the same, while the call that the other one is busy with goes on.
+func TestHintLost(t *testing.T) {
+	eachStore(t, func(t *testing.T, open func() shared) {
+		m := fleet(t, open, 2, ttl(3*time.Second))
+		a, b := m[0], m[1]
+		b.must("created", put("i", false))
+		g := b.backend.hold(core.VerbBind)
+		long := b.must("accepted", bind("i", "long", true))
+		receive(t, g.entered)
+		a.line.noHints.Store(true)
+		op := a.must("accepted", bind("i", "b", true))
+		if holder := b.row(long).Holder; a.row(op).Holder != holder {
+			t.Fatalf("held by %q, not by %q", a.row(op).Holder, holder)
+		}
+		b.done(op)
+		close(g.release)
+		b.done(long)
+	})
+}
+
 // TestCancelElsewhere: a DELETE, a cancel, an abandon and a purge at one replica end the
 // plugin call that another one makes, with and without hints.
 func TestCancelElsewhere(t *testing.T) {

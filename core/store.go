@@ -71,6 +71,9 @@ type Tx interface {
 	Unfinished(instanceID string) ([]*Operation, error)
 	// Held lists the instances that have unfinished operations of the holder, by id, ascending.
 	Held(holder string) (instances []string, err error)
+	// HeldOperations gives the unfinished operations of the holder with their instances,
+	// by operation id. It is quick: it reads nothing else.
+	HeldOperations(holder string) (instances map[string]string, err error)
 	// States gives the states of those of the operations that exist. It is quick: it
 	// reads nothing else.
 	States(operations []string) (map[string]OperationState, error)

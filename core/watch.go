@@ -59,3 +59,15 @@ func (s *scheduler) interesting() []string {
 	}
 	return ids
 }
+
+// idle gives the instances of those of the operations that have no goroutine here.
+func (s *scheduler) idle(operations map[string]string) (instances []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, instance := range operations {
+		if s.jobs[id] == nil {
+			instances = append(instances, instance)
+		}
+	}
+	return instances
+}

@@ -14,6 +14,9 @@ const statesAtOnce = 200
 const instancesOfHolder = `SELECT DISTINCT instance_id FROM operations INDEXED BY operations_by_holder
 	WHERE holder = ? AND ` + unfinished + ` ORDER BY instance_id`
 
+const operationsOfHolder = `SELECT id, instance_id FROM operations INDEXED BY operations_by_holder
+	WHERE holder = ? AND ` + unfinished
+
 var statesOfOperations = `SELECT id, state FROM operations WHERE id IN (` + strings.Repeat("?, ", statesAtOnce-1) + `?)`
 
 // Held implements core.Tx.
@@ -29,6 +32,21 @@ func (t *tx) Held(holder string) ([]string, error) {
 		return err
 	}, instancesOfHolder, holder)
 	return list, err
+}
+
+// HeldOperations implements core.Tx.
+func (t *tx) HeldOperations(holder string) (map[string]string, error) {
+	if err := t.lockAll(); err != nil {
+		return nil, err
+	}
+	instances := map[string]string{}
+	err := t.rows("list held operations", false, func(r rows) error {
+		var id, instance string
+		err := r.Scan(&id, &instance)
+		instances[id] = instance
+		return err
+	}, operationsOfHolder, holder)
+	return instances, err
 }
 
 // States implements core.Tx.

@@ -52,11 +52,15 @@ func newNotifier(pool *pgxpool.Pool, connect *pgx.ConnConfig, config PostgresCon
 		self: fmt.Sprintf("%016x", rand.Uint64()), wake: make(chan struct{}, 1)}
 }
 
-// add takes hints for the next notification. What is too much is forgotten; the
-// listeners look at the store from time to time.
+// add takes hints for the next notification. Where they are too many, the listeners
+// are told that they missed some.
 func (n *notifier) add(hints []core.Hint) {
 	n.mu.Lock()
-	n.waiting = append(n.waiting, hints[:min(len(hints), max(0, maxHints-len(n.waiting)))]...)
+	if len(n.waiting)+len(hints) > maxHints {
+		n.waiting = []core.Hint{{Kind: core.HintMissed}}
+	} else if len(n.waiting) != 1 || n.waiting[0].Kind != core.HintMissed { // which stands for all
+		n.waiting = append(n.waiting, hints...)
+	}
 	n.mu.Unlock()
 	select {
 	case n.wake <- struct{}{}:

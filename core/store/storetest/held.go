@@ -22,6 +22,10 @@ func (c *suite) held(t *testing.T) {
 		got := read(t, s, func(tx core.Tx) ([]string, error) { return tx.Held(holder) })
 		same(t, fmt.Sprintf("instances held by %q", holder), want, append([]string{}, got...))
 	}
+	for holder, want := range map[string]map[string]string{"h": {"1": "j", "2": "i", "3": "i"}, "g": {"5": "k"}, "nobody": {}} {
+		got := read(t, s, func(tx core.Tx) (map[string]string, error) { return tx.HeldOperations(holder) })
+		same(t, fmt.Sprintf("operations held by %q", holder), want, got)
+	}
 	states := func(ids ...string) map[string]core.OperationState {
 		return read(t, s, func(tx core.Tx) (map[string]core.OperationState, error) { return tx.States(ids) })
 	}

@@ -52,6 +52,7 @@ func (c *suite) isolation(t *testing.T) {
 		{"Unfinished", func(tx core.Tx) (any, error) { return answer(tx.Unfinished(instance)) }, newer},
 		{"Unfinished of all", func(tx core.Tx) (any, error) { return answer(tx.Unfinished("")) }, newer},
 		{"Held", func(tx core.Tx) (any, error) { return answer(tx.Held("h")) }, ends},
+		{"HeldOperations", func(tx core.Tx) (any, error) { return answer(tx.HeldOperations("h")) }, ends},
 		{"States", func(tx core.Tx) (any, error) { return answer(tx.States([]string{"o"})) }, ends},
 		{"Operations of an instance", func(tx core.Tx) (any, error) {
 			return answer(tx.Operations(core.OperationFilter{InstanceID: instance}))
