@@ -26,38 +26,41 @@ func (b *Broker) revokes() {
 
 // revokeOnce begins an unbind of each binding whose time is over (OSB: "after expires_at
 // the binding is invalid"). The store says which they are, so that neither a restart
-// nor another replica misses one or takes one twice.
+// nor another replica misses one or takes one twice. Those that have to wait, because their
+// backend has too much to do, keep nobody behind them waiting.
 func (b *Broker) revokeOnce() {
 	if b.dispatcher.state().Paused {
 		return
 	}
+	at, full := b.clock.Now(), map[string]bool{} // by backend
+	var last *Binding
 	for b.ctx.Err() == nil {
 		var due []*Binding
 		err := b.view(b.ctx, func(tx Tx) (err error) {
-			due, err = tx.ToRevoke(b.clock.Now(), revokeBatch)
+			due, err = tx.ToRevoke(at, last, revokeBatch)
 			return err
 		})
 		if err != nil {
 			b.cfg.Log.Warn("expired bindings cannot be looked for now", "error", err)
 			return
 		}
-		begun := 0
 		for _, bind := range due {
-			if b.revoke(bind) {
-				begun++
+			if !full[bind.Backend] {
+				full[bind.Backend] = CodeOf(b.revoke(bind)) == CodeOverloaded
 			}
 		}
-		if begun == 0 || len(due) < revokeBatch {
+		if len(due) < revokeBatch {
 			return
 		}
+		last = due[len(due)-1]
 	}
 }
 
-// revoke begins the unbind of one expired binding; false if it has to wait.
-func (b *Broker) revoke(bind *Binding) (begun bool) {
+// revoke begins the unbind of one expired binding, or gives the error with which it has to wait.
+func (b *Broker) revoke(bind *Binding) error {
 	leave, err := b.enter()
 	if err != nil {
-		return false
+		return err
 	}
 	defer leave()
 	r := &request{Caller: Caller{User: brokerUser, RequestID: "expiry of " + bind.ID}, verb: VerbUnbind,
@@ -67,15 +70,14 @@ func (b *Broker) revoke(bind *Binding) (begun bool) {
 	})
 	if err != nil {
 		b.cfg.Log.Warn("an expired binding cannot be revoked now", "instance_id", bind.InstanceID, "binding_id", bind.ID, "error", err)
-		return false
+		return err
 	}
 	release()
-	if acc.kind != verdictNew {
-		return false
+	if acc.kind == verdictNew {
+		r.operation = acc.op.ID
+		b.auditRequest(r, Accepted, nil)
 	}
-	r.operation = acc.op.ID
-	b.auditRequest(r, Accepted, nil)
-	return true
+	return nil
 }
 
 // acceptRevoke journals the unbind of a binding that is still expired, unless something

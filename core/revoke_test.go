@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -104,4 +105,44 @@ func TestRevoke(t *testing.T) {
 		r.b.RevokeOnce()
 		r.until("the credentials are dead", func() bool { return !alive(r) })
 	})
+}
+
+// TestRevokeBehindRefused: expired bindings of a backend that has too much to do keep those of
+// others waiting neither by their age nor by their number.
+func TestRevokeBehindRefused(t *testing.T) {
+	r := newRig(t, expiring, slow, func(r *rig) { r.config.MaxUnfinishedPerBackend = 1 })
+	other := newService()
+	other.ID, other.Name, other.Backend = "other", "other", "second"
+	for _, p := range other.Plans {
+		p.ID = "other-" + p.ID
+		p.ExpiresAt = r.service.Plans[0].ExpiresAt
+	}
+	r.shelf.put(nil, r.service, other)
+	done := func(request any) {
+		t.Helper()
+		if answer, op := r.do(request); answer == "accepted" {
+			r.settles(op, "succeeded")
+		} else if answer != "created" {
+			t.Fatalf("%+v: %s", request, answer)
+		}
+		r.until("its place is free", func() bool { return r.b.Held() == 0 })
+	}
+	done(put("i", false))
+	for n := range core.RevokeBatch + 1 {
+		done(bind("i", fmt.Sprint(n), false))
+	}
+	made, bound := put("last", false), bind("last", "b", false) // the last one of its time by its id, too
+	made.ServiceID, made.PlanID, bound.ServiceID, bound.PlanID = "other", "other-plan", "other", "other-plan"
+	done(made)
+	done(bound)
+	g := r.backend.hold(core.VerbProvision)
+	defer close(g.release)
+	r.must("accepted", put("busy", true))
+	receive(t, g.entered)
+	r.ahead.Store(int64(2 * time.Hour))
+	r.b.RevokeOnce()
+	r.until("it is revoked", func() bool { return r.binding("last", "b").RevokeAt.IsZero() })
+	if r.binding("i", "0").RevokeAt.IsZero() {
+		t.Error("the full backend took one more")
+	}
 }

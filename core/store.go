@@ -50,9 +50,9 @@ type Tx interface {
 	// Bindings lists an instance's bindings by id, ascending.
 	Bindings(instanceID string) ([]*Binding, error)
 	// ToRevoke lists up to limit bindings whose RevokeAt is set and not after the time, by
-	// that time, ascending. Those with an unfinished operation of their own or of their
+	// RevokeAt and their ids, ascending; only those behind after, unless it is nil. Those with an unfinished operation of their own or of their
 	// instance are left out, so that they do not stand before others.
-	ToRevoke(at time.Time, limit int) ([]*Binding, error)
+	ToRevoke(at time.Time, after *Binding, limit int) ([]*Binding, error)
 
 	Operation(id string) (*Operation, error)
 	// InsertOperation fails with ErrBusy if the instance (BindingID "") or the binding

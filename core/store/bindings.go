@@ -13,9 +13,9 @@ const (
 	selectBinding = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? AND id = ?`
 	listBindings  = `SELECT ` + bindingColumns + ` FROM bindings WHERE instance_id = ? ORDER BY id`
 	listToRevoke  = `SELECT ` + bindingColumns + ` FROM bindings INDEXED BY bindings_to_revoke
-	WHERE revoke_at <= ? AND NOT EXISTS (SELECT 1 FROM operations INDEXED BY operations_unfinished
+	WHERE revoke_at BETWEEN ? AND ? AND (revoke_at, instance_id, id) > (?, ?, ?) AND NOT EXISTS (SELECT 1 FROM operations INDEXED BY operations_unfinished
 	WHERE operations.instance_id = bindings.instance_id AND operations.binding_id IN ('', bindings.id) AND ` + unfinished + `)
-	ORDER BY revoke_at LIMIT ?`
+	ORDER BY revoke_at, instance_id, id LIMIT ?`
 
 	putBinding = `INSERT INTO bindings (` + bindingColumns + `)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -93,11 +93,16 @@ func (t *tx) Bindings(instanceID string) ([]*core.Binding, error) {
 }
 
 // ToRevoke implements core.Tx.
-func (t *tx) ToRevoke(at time.Time, limit int) ([]*core.Binding, error) {
+func (t *tx) ToRevoke(at time.Time, after *core.Binding, limit int) ([]*core.Binding, error) {
 	if err := t.lockAll(); err != nil {
 		return nil, err
 	}
-	return t.bindings("list bindings to revoke", listToRevoke, at.UnixMicro(), limit)
+	var from int64 // before all
+	var instance, id string
+	if after != nil {
+		from, instance, id = after.RevokeAt.UnixMicro(), after.InstanceID, after.ID
+	}
+	return t.bindings("list bindings to revoke", listToRevoke, from, at.UnixMicro(), from, instance, id, limit)
 }
 
 func (t *tx) bindings(what, query string, args ...any) ([]*core.Binding, error) {

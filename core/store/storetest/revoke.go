@@ -21,7 +21,7 @@ func (c *suite) revoke(t *testing.T) {
 			bind("later", at.Add(time.Microsecond)), bind("moved", at), bind("moved", at.Add(time.Hour)), bind("done", at), bind("done", time.Time{}))
 	})
 	due := func(limit int) (ids []string) {
-		list := read(t, s, func(tx core.Tx) ([]*core.Binding, error) { return tx.ToRevoke(at, limit) })
+		list := read(t, s, func(tx core.Tx) ([]*core.Binding, error) { return tx.ToRevoke(at, nil, limit) })
 		for _, b := range list {
 			ids = append(ids, b.ID)
 		}
@@ -29,6 +29,14 @@ func (c *suite) revoke(t *testing.T) {
 	}
 	same(t, "due", []string{"long ago", "now"}, due(10))
 	same(t, "limited", []string{"long ago"}, due(1))
+	behind := func(after *core.Binding) []*core.Binding {
+		return read(t, s, func(tx core.Tx) ([]*core.Binding, error) { return tx.ToRevoke(at, after, 1) })
+	}
+	first := behind(nil)
+	second := behind(first[0])
+	same(t, "behind the first", "now", second[0].ID)
+	same(t, "behind the last", 0, len(behind(second[0])))
+	same(t, "behind one of the same time, by id", "now", behind(&core.Binding{InstanceID: "i", ID: "a", RevokeAt: at})[0].ID)
 	waiting := operation("busy", "i", "long ago", core.OperationPending)
 	update(t, s, func(tx core.Tx) error { return tx.InsertOperation(waiting) })
 	same(t, "one that is being unbound stands before nobody", []string{"now"}, due(1))
