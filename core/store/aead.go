@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ var (
 type loadedKeys struct {
 	state   core.KeysetState
 	header  keysHeader
+	digest  [sha256.Size]byte // of the document
 	aead    tink.AEAD
 	primary uint32
 	ids     map[uint32]bool
@@ -73,6 +75,7 @@ func (k *Keyring) Load(document []byte) error {
 	if err != nil {
 		return err
 	}
+	l.digest = sha256.Sum256(document)
 	k.loaded.Store(l)
 	return nil
 }
@@ -111,6 +114,14 @@ func (k *Keyring) State() core.KeysetState {
 		return l.state
 	}
 	return core.KeysetState{Master: k.masters[0].id}
+}
+
+// digest is that of the loaded document; nil before one is loaded.
+func (k *Keyring) digest() []byte {
+	if l := k.loaded.Load(); l != nil {
+		return l.digest[:]
+	}
+	return nil
 }
 
 var (

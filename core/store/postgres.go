@@ -96,8 +96,8 @@ func (p *Postgres) View(ctx context.Context, fn func(core.Tx) error) error {
 }
 
 // Update implements core.Store. fn may run more than once: again if a lock that it
-// turned out to need could not be had without giving the others up, or if the
-// connection was lost. If ctx ends before fn has begun, fn does not run; afterwards its
+// turned out to need could not be had without giving the others up, if the connection was
+// lost, or if another replica has changed the keys. If ctx ends before fn has begun, fn does not run; afterwards its
 // deadline still bounds the statements, though not the commit, and nothing else does.
 func (p *Postgres) Update(ctx context.Context, fn func(core.Tx) error) error {
 	return p.call(func() error {

@@ -207,7 +207,7 @@ func TestPostgresPlans(t *testing.T) {
 		selectSecret, selectReservation, listReservations, release, hasDefinition, selectDefinition,
 		plansOfOperations, selectDocument, unfinishedHolders, instancesHeld, holdersOfInstance, claimInstance,
 		freeOperations, leaseEnd, selectOperationInstance, selectReservations, selectHistory, deleteHistory, newestOperation,
-		definitionsOfNewer, statesOfOperations, instancesOfHolder, operationsOfHolder,
+		definitionsOfNewer, statesOfOperations, instancesOfHolder, operationsOfHolder, sameKeyset,
 	}
 	states := func(s ...core.OperationState) []core.OperationState { return s }
 	for _, f := range []core.OperationFilter{

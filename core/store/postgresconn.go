@@ -256,7 +256,7 @@ func (c *pgConn) rollback() {
 	}
 	ctx, cancel := c.bound()
 	defer cancel()
-	useless := c.again != nil && !errors.Is(c.again, errPlan) && !isConflict(c.again)
+	useless := c.again != nil && !errors.Is(c.again, errPlan) && !errors.Is(c.again, errKeyset) && !isConflict(c.again)
 	if _, err := c.conn.Exec(ctx, "ROLLBACK"); err != nil || useless {
 		c.conn.Conn().Close(ctx) // the server rolls back then
 	}

@@ -64,6 +64,9 @@ func refused(what string, err error) *core.Error {
 // failure implements conn: an error before the commit, so that nothing has happened.
 func (c *pgConn) failure(what string, err error) error {
 	switch {
+	case sqlState(err) == otherKeyset:
+		c.again = errKeyset
+		return errKeyset
 	case errors.Is(err, errPlan), isConflict(err):
 		c.again = err
 		return err

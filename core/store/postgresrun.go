@@ -47,7 +47,7 @@ const maxLost = 3
 // update runs fn until an attempt counts. Attempts that gave way to another
 // transaction wait a little, by chance, so that the same ones do not meet again.
 func (p *Postgres) update(ctx context.Context, pool *pgxpool.Pool, plan *plan, fn func(core.Tx) error) error {
-	for lost, met := 0, 0; ; {
+	for lost, met, keysets := 0, 0, 0; ; {
 		c, err := p.acquire(ctx, pool, "BEGIN ISOLATION LEVEL READ COMMITTED", plan)
 		if err != nil {
 			return err
@@ -57,6 +57,13 @@ func (p *Postgres) update(ctx context.Context, pool *pgxpool.Pool, plan *plan, f
 		case c.again == nil:
 			return err
 		case errors.Is(c.again, errPlan): // with the locks that it asked for
+		case errors.Is(c.again, errKeyset):
+			if keysets++; keysets > maxKeysets {
+				return refused("seal", c.again)
+			}
+			if err := p.reloadKeyset(ctx, pool); err != nil {
+				return err
+			}
 		case isConflict(c.again):
 			met++
 			if met > 20 || !pause(ctx, time.Duration(rand.Int64N(int64(met)*int64(10*time.Millisecond)))) {

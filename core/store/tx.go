@@ -21,6 +21,8 @@ type tx struct {
 	broken error
 	fnErr  error           // what fn of an Update returned
 	known  map[string]bool // operations whose instance is locked
+	// checked says that the check of the keyset is on its way.
+	checked bool
 }
 
 var _ core.Tx = (*tx)(nil)
@@ -169,7 +171,7 @@ func (t *tx) now() (int64, error) {
 }
 
 func (t *tx) sealer(table, row string) *sealer {
-	return &sealer{cipher: t.cipher, table: table, row: row}
+	return &sealer{cipher: t.cipher, table: table, row: row, err: t.checkKeyset()}
 }
 func (t *tx) opener(table, row string) *opener {
 	return &opener{cipher: t.cipher, table: table, row: row}
