@@ -24,7 +24,11 @@ func (r *Record) applyBind(s state, q *Request) []effect {
 		}
 	} else if want.Plan != s.inst.is.Plan && !(s.inst.op.verb == Update && s.inst.op.wanted.Plan == want.Plan) {
 		if stranger = true; !row.exists || row.is.Plan != want.Plan {
-			return decide(s, 400)
+			ways := decide(s, 400)
+			if s.inst.op.verb == Deprovision { // an update that it cancels may still want that plan
+				ways = append(ways, decide(s, 422)...)
+			}
+			return ways
 		}
 	}
 	return r.decideBind(s, q, want, stranger)
