@@ -131,7 +131,7 @@ func TestConformanceBind(t *testing.T) {
 	})
 
 	t.Run("BND-12,ASY-03: only asynchronously", func(t *testing.T) {
-		w.put(t, "async?accepts_incomplete=true", provisionBody("plan-async", "")).is(t, 202)
+		w.put(t, "async?accepts_incomplete=true", provisionBody("plan-async", "")).made(t)
 		w.finish(t, "async").has(t, "state", "succeeded")
 		w.bind(t, "async", "b", bindBody("plan-async", "")).has(t, "error", "AsyncRequired")
 		w.getBinding(t, "async", "b").is(t, 404)

@@ -116,7 +116,7 @@ func TestConformanceRequests(t *testing.T) {
 	})
 
 	t.Run("C-2: form, catalog, AsyncRequired, existence, in this order", func(t *testing.T) {
-		w.put(t, "order?accepts_incomplete=true", provisionBody("plan-async", "")).is(t, 202)
+		w.put(t, "order?accepts_incomplete=true", provisionBody("plan-async", "")).made(t)
 		w.finish(t, "order").has(t, "state", "succeeded")
 		w.put(t, "order", `{"service_id":"svc-none","plan_id":"","organization_guid":"o","space_guid":"s"}`).says(t, "/plan_id")
 		w.put(t, "order", provisionBody("plan-none", "")).is(t, 400)

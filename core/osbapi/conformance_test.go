@@ -239,6 +239,16 @@ func (a answer) begun(t *testing.T) {
 	a.is(t, 202)
 }
 
+// made fails unless a creation was accepted, or done before the broker could answer 202.
+func (a answer) made(t *testing.T) {
+	t.Helper()
+	if a.status != 201 {
+		a.is(t, 202)
+		return
+	}
+	a.strict(t)
+}
+
 // deleted fails unless a deletion was accepted, or done before the broker could answer 202.
 func (a answer) deleted(t *testing.T) {
 	t.Helper()

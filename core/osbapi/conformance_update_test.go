@@ -111,7 +111,7 @@ func TestConformanceUpdate(t *testing.T) {
 	})
 
 	t.Run("UPD-10,ASY-03: only asynchronously", func(t *testing.T) {
-		w.put(t, "async?accepts_incomplete=true", provisionBody("plan-async", "")).is(t, 202)
+		w.put(t, "async?accepts_incomplete=true", provisionBody("plan-async", "")).made(t)
 		w.finish(t, "async").has(t, "state", "succeeded")
 		a := w.patch(t, "async", `{"service_id":"svc-main","parameters":{"size":12}}`)
 		a.is(t, 422)
