@@ -128,15 +128,20 @@ func (b *Broker) resume(left []*Operation) {
 	}
 }
 
+// notOpen is the answer to requests that come too early or too late; they had no effect.
+func notOpen() *Error {
+	e := Errorf(CodeOverloaded, "The broker is starting or shutting down and takes no requests now.").
+		WithHint("Send the request again in a moment.")
+	e.RetryAfter = 5 * time.Second
+	return e
+}
+
 // enter counts a request in, so that Close waits for it; leave counts it out.
 func (b *Broker) enter() (leave func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.phase != phaseOpen {
-		e := Errorf(CodeOverloaded, "The broker is starting or shutting down and takes no requests now.").
-			WithHint("Send the request again in a moment.")
-		e.RetryAfter = 5 * time.Second
-		return nil, e
+		return nil, notOpen()
 	}
 	b.wg.Add(1)
 	b.requests++

@@ -189,3 +189,19 @@ func TestUnbindOfAQueuedBind(t *testing.T) {
 		on.wantVerbs("provision")
 	}
 }
+
+// A queued bind whose caller waits when the broker closes is taken back: its time was not over, so
+// the answer is the one of a broker that takes no requests, and nothing is left.
+func TestQueuedWhileClosing(t *testing.T) {
+	r := newRig(t, slow)
+	r.must("created", put("i", false))
+	r.backend.hold(core.VerbUpdate)
+	r.must("accepted", patch("i", true))
+	waits := r.background(bind("i", "b", false))
+	r.until("the bind is queued", func() bool { return r.latest("i", "b") != nil })
+	r.stop()
+	r.wants(waits, "overloaded")
+	if r.latest("i", "b") != nil || r.binding("i", "b") != nil {
+		t.Error("something is left")
+	}
+}

@@ -43,11 +43,11 @@ func (b *Broker) wait(ctx context.Context, c Caller, w waiting) (op *Operation, 
 	op, removed, err := b.detach(ctx, w, hungUp)
 	switch {
 	case CodeOf(err) == CodeConcurrency:
-		return nil, false, err
+		return nil, false, b.takenBack(w.op)
 	case err != nil: // whatever the store says of itself, the work is journaled and goes on
 		return nil, false, stillRunning(w.op).WithCause(err)
 	case removed:
-		return nil, false, queuedTooLong(op)
+		return nil, false, b.takenBack(op)
 	case !op.State.Unfinished():
 		return op, false, nil
 	case w.may202 && !hungUp:
@@ -175,6 +175,14 @@ func (b *Broker) unqueue(tx Tx, fx *effects, op *Operation) error {
 		bind.LastOperation = last.ID
 	}
 	return tx.PutBinding(bind)
+}
+
+// takenBack is the answer to a request whose operation was taken back before it began.
+func (b *Broker) takenBack(op *Operation) *Error {
+	if b.ctx.Err() != nil { // its time was not over
+		return notOpen()
+	}
+	return queuedTooLong(op)
 }
 
 // queuedTooLong is the answer to a queued request that was taken back.
