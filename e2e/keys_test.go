@@ -42,7 +42,7 @@ func TestKeysRotateOverReplicas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(b.Kill)
+		t.Cleanup(func() { b.Kill() }) // the process that it is then
 		brokers = append(brokers, b)
 	}
 	w.broker = brokers[0]

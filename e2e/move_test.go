@@ -38,7 +38,7 @@ func (w *world) start(o stack.BrokerOptions) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(b.Kill)
+	w.t.Cleanup(func() { b.Kill() }) // the process that it is then
 	w.broker = b
 }
 
