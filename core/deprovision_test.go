@@ -80,17 +80,23 @@ func TestTotalDeprovision(t *testing.T) {
 		for _, c := range []struct {
 			why, word string
 			checks    bool
-			verb      core.Verb // whose second call in the deprovision fails
+			verb      core.Verb // whose calls in the deprovision fail
+			first     core.ErrorCode
 		}{
-			{"refused before the bindings: it was not unbound", "failed", true, core.VerbDeprovision},
-			{"refused after the bindings: it was", "succeeded", false, core.VerbDeprovision},
-			{"its own unbind failed: it was not", "failed", false, core.VerbUnbind},
+			{"refused before the bindings: it was not unbound", "failed", true, core.VerbDeprovision, ""},
+			{"refused after the bindings: it was", "succeeded", false, core.VerbDeprovision, ""},
+			{"its own unbind failed: it was not", "failed", false, core.VerbUnbind, ""},
+			{"its own unbind failed at the second call: it was not", "failed", false, core.VerbUnbind, core.CodeUnavailable},
 		} {
 			r := newRig(t)
 			r.must("created", put("i", false))
 			r.must("created", bind("i", "b", false))
 			r.backend.desc.ChecksDeprovision = c.checks
-			r.backend.on(c.verb, fails(core.CodeFailed, "no"))
+			if c.first != "" {
+				r.backend.on(c.verb, fails(c.first, "not now"), fails(core.CodeFailed, "no"))
+			} else {
+				r.backend.on(c.verb, fails(core.CodeFailed, "no"))
+			}
 			r.do(del("i", true))
 			op := r.latest("i", "").ID
 			r.settles(op, "failed")

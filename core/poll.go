@@ -68,13 +68,13 @@ func joinedUnbind(tx Tx, op *Operation, bindingID string) (gone, never bool, err
 		return true, false, nil
 	}
 	steps, err := tx.Steps(op.ID)
-	for i := range slices.Backward(steps) {
-		if steps[i].Kind == StepCall { // the unbind that failed is the last call
-			steps = steps[:i]
-			break
-		}
+	calls := slices.DeleteFunc(steps, func(s *Step) bool { return s.Kind != StepCall })
+	if err != nil || len(calls) == 0 {
+		return false, false, err
 	}
-	return slices.ContainsFunc(steps, func(s *Step) bool { return s.Kind == StepCall && s.Text == unbindText(bindingID) }), false, err
+	// Bindings go one after the other: the one of the last call is the one that failed.
+	this := func(s *Step) bool { return s.Text == unbindText(bindingID) }
+	return slices.ContainsFunc(calls, this) && !this(calls[len(calls)-1]), false, nil
 }
 
 // unbindText is how the timeline calls the unbind of a binding in a deprovision.
